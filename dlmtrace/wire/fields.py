@@ -1,0 +1,138 @@
+"""Pieces from which the wire structures are declared, and the list of fields that other readers draw on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+from typing import Any
+
+import construct as C
+
+
+class Enumerated(C.Adapter):  # type: ignore[misc]
+    """An integer with names: parses to a member of ``values``, or to the plain number when it has no name."""
+
+    def __init__(self, subcon: Any, values: type[IntEnum]) -> None:
+        super().__init__(subcon)
+        self.values = values
+
+    def _decode(self, obj: int, context: Any, path: str) -> int:
+        return self.values._value2member_map_.get(obj, obj)  # type: ignore[return-value]
+
+    def _encode(self, obj: int, context: Any, path: str) -> int:
+        return int(obj)
+
+    def text(self, value: int) -> str:
+        member = self.values._value2member_map_.get(value)
+        return str(value) if member is None else member.name
+
+
+class Flags(C.Adapter):  # type: ignore[misc]
+    """A bit mask with names: parses to ``values``, which keeps bits that have no name (FlagsEnum would lose them)."""
+
+    def __init__(self, subcon: Any, values: type[IntFlag]) -> None:
+        super().__init__(subcon)
+        self.values = values
+
+    def _decode(self, obj: int, context: Any, path: str) -> int:
+        return self.values(obj) if obj >= 0 else obj
+
+    def _encode(self, obj: int, context: Any, path: str) -> int:
+        return int(obj)
+
+    def text(self, value: int) -> str:
+        """Names joined by ``|``, bits without a name as one hexadecimal number, ``0`` for none."""
+        bits = value & ((1 << 8 * self.sizeof()) - 1)
+        names = [flag.name or "" for flag in self.values if bits & flag]
+        rest = bits & ~sum(self.values)
+        return "|".join(names + [hex(rest)] * bool(rest)) or "0"
+
+
+class Version(C.Adapter):  # type: ignore[misc]
+    """h_version: major number in the high half, minor in the low half."""
+
+    def _decode(self, obj: int, context: Any, path: str) -> int:
+        return obj
+
+    def _encode(self, obj: int, context: Any, path: str) -> int:
+        return obj
+
+    def text(self, value: int) -> str:
+        return f"{value >> 16}.{value & 0xFFFF}"
+
+
+class Hexadecimal(C.Adapter):  # type: ignore[misc]
+    """An integer that people write in hexadecimal: lock ids, hashes, addresses."""
+
+    def _decode(self, obj: int, context: Any, path: str) -> int:
+        return obj
+
+    def _encode(self, obj: int, context: Any, path: str) -> int:
+        return obj
+
+    def text(self, value: int) -> str:
+        return hex(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a wire structure.
+
+    ``offset`` and ``size`` are bytes from the start of the structure; None where they depend on the data (a tail).
+    ``integer`` is false for raw bytes and for nested structures; ``signed`` and ``big_endian`` speak of integers only.
+    ``values`` is the table of names (IntEnum: one value, IntFlag: bits), ``meaning`` the text for documentation.
+    """
+
+    name: str
+    offset: int | None
+    size: int | None
+    integer: bool
+    signed: bool
+    big_endian: bool
+    values: type[IntEnum] | type[IntFlag] | None
+    meaning: str
+    declaration: Any
+
+    def text(self, value: int) -> str:
+        """The integer ``value`` as people read it: a name, names of flags, hexadecimal, or the number."""
+        adapter = _unwrap(self.declaration)
+        return adapter.text(value) if hasattr(adapter, "text") else str(value)
+
+
+def _unwrap(declaration: Any) -> Any:
+    """The construct behind its name and documentation."""
+    while isinstance(declaration, C.Renamed):
+        declaration = declaration.subcon
+    return declaration
+
+
+def integer_format(declaration: Any) -> str | None:
+    """Format of an integer in the letters of ``struct`` ("<L", ">H", …; standard sizes), None for anything else."""
+    while isinstance(declaration, (C.Renamed, C.Adapter)):
+        declaration = declaration.subcon
+    return declaration.fmtstr if isinstance(declaration, C.FormatField) else None
+
+
+def fields_of(struct: Any) -> Iterator[Field]:
+    """Fields of a Struct in wire order, those of variable size included."""
+    offset: int | None = 0
+    for declaration in struct.subcons:
+        try:
+            size = declaration.sizeof()
+        except C.SizeofError:
+            size = None
+        inside = _unwrap(declaration)
+        letters = integer_format(declaration)
+        yield Field(
+            name=declaration.name,
+            offset=offset,
+            size=size,
+            integer=letters is not None,
+            signed=letters is not None and letters[1].islower(),
+            big_endian=letters is not None and letters[0] == ">",
+            values=inside.values if isinstance(inside, (Enumerated, Flags)) else None,
+            meaning=declaration.docs,
+            declaration=declaration,
+        )
+        offset = None if offset is None or size is None else offset + size
