@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from io import BytesIO
 from typing import Any
 
 import construct as C
@@ -73,6 +74,34 @@ class Hexadecimal(C.Adapter):  # type: ignore[misc]
 
     def text(self, value: int) -> str:
         return hex(value)
+
+
+class Bounded(C.Subconstruct):  # type: ignore[misc]
+    """``subcon`` on the next ``length(context)`` bytes, or on what is left of them when the data ends before.
+
+    What ``subcon`` cannot read stays the bytes that it is, and bytes are built as they are: so nothing that a peer
+    sends is refused or changed.
+    """
+
+    def __init__(self, length: Callable[[Any], int], subcon: Any) -> None:
+        super().__init__(subcon)
+        self.length = length
+
+    def _parse(self, stream: Any, context: Any, path: str) -> Any:
+        data = stream.read(max(self.length(context), 0))
+        try:
+            return self.subcon._parsereport(BytesIO(data), context, path)
+        except C.ConstructError:
+            return data
+
+    def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
+        if isinstance(obj, bytes):
+            stream.write(obj)
+            return obj
+        return self.subcon._build(obj, stream, context, path)
+
+    def _sizeof(self, context: Any, path: str) -> int:
+        raise C.SizeofError(path=path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,3 +38,21 @@ SequenceHeader = _header(
 
 SEQUENCED = frozenset({Command.OPTS, Command.ACK})
 """Commands whose second word is h_seq."""
+
+
+class Header(C.Construct):  # type: ignore[misc]
+    """Either reading: parsed by h_cmd, built as the header given says."""
+
+    def _parse(self, stream: Any, context: Any, path: str) -> Any:
+        start = stream.tell()
+        header = LockspaceHeader._parsereport(stream, context, path)
+        if header.h_cmd in SEQUENCED:
+            stream.seek(start)
+            header = SequenceHeader._parsereport(stream, context, path)
+        return header
+
+    def _build(self, obj: Any, stream: Any, context: Any, path: str) -> Any:
+        return (SequenceHeader if "h_seq" in obj else LockspaceHeader)._build(obj, stream, context, path)
+
+    def _sizeof(self, context: Any, path: str) -> int:
+        return LockspaceHeader.sizeof()  # type: ignore[no-any-return]

@@ -17,7 +17,7 @@ from dlmtrace.wire.enums import (
     Status,
     StatusRequestFlags,
 )
-from dlmtrace.wire.fields import Enumerated, Flags, Hexadecimal
+from dlmtrace.wire.fields import Bounded, Enumerated, Flags, Hexadecimal
 
 RecoveryBody = C.Struct(
     "rc_type" / Enumerated(C.Int32ul, RecoveryType) * "Step of recovery",
@@ -92,3 +92,80 @@ RecoveryLock = C.Struct(
     "rl_name" / C.Bytes(64) * "Resource name, zeros behind it",
 )
 """struct rcom_lock, payload of LOCK and LOCK_REPLY, 108 bytes."""
+
+_SLOTS_SINCE = 0x00030001
+"""First h_version whose STATUS_REPLY has the long configuration (§8)."""
+
+_ALL = 0xFFFF
+"""More than any h_length leaves for a payload."""
+
+_rest = "rest" / C.GreedyBytes * "Bytes behind what the payload declares; zeros from a kernel"
+
+StatusRequest = RecoveryStatusRequest + C.Struct(_rest)
+"""Payload of STATUS."""
+
+StatusReply = RecoveryConfig + C.Struct("slots" / C.Array(C.this.rf_num_slots, RecoverySlot) * "Table of slots", _rest)
+"""Payload of STATUS_REPLY in protocols 3.1 and 3.2."""
+
+StatusReplyWithoutSlots = RecoveryConfig + C.Struct(_rest)
+"""The same when rf_num_slots announces more than there is."""
+
+StatusReplyShort = RecoveryConfigShort + C.Struct(_rest)
+"""Payload of STATUS_REPLY in protocol 3.0."""
+
+NAMES_END = 0xFFFF
+"""n_length behind the last name of the node."""
+CHUNK_END = 0
+"""n_length behind the last name of this reply; the requester asks again from that name on."""
+
+NameEntry = C.Struct(
+    "n_length" / C.Int16ub * "Bytes of the name, big-endian; 0: end of this reply, 0xffff: end of all names",
+    "n_name" / C.Bytes(lambda context: 0 if context.n_length == NAMES_END else context.n_length) * "Resource name",
+)
+"""One name of a NAMES_REPLY, or one of its two terminators (§3.4)."""
+
+NameList = C.Struct(
+    "entries"
+    / C.Select(
+        C.RepeatUntil(lambda entry, entries, context: entry["n_length"] in (CHUNK_END, NAMES_END), NameEntry),
+        C.GreedyRange(NameEntry),  # no terminator: the names that are whole
+    )
+    * "Names, then the terminator",
+    _rest,
+)
+"""Payload of NAMES_REPLY."""
+
+LastName = C.Struct("last_name" / C.GreedyBytes * "Last name of the reply before; empty: from the start")
+"""Payload of NAMES."""
+
+LookupName = C.Struct("lookup_name" / C.GreedyBytes * "Name of the resource whose master is asked for")
+"""Payload of LOOKUP."""
+
+LockTransfer = RecoveryLock + C.Struct("rl_lvb" / C.GreedyBytes * "Lock value block, when the lock has one")
+"""Payload of LOCK and LOCK_REPLY."""
+
+Recovery = RecoveryBody + C.Struct(
+    "rc_buf"
+    / Bounded(
+        lambda context: _ALL,
+        C.Switch(
+            C.this.rc_type,
+            {
+                RecoveryType.STATUS: StatusRequest,
+                RecoveryType.NAMES: LastName,
+                RecoveryType.LOOKUP: LookupName,
+                RecoveryType.LOCK: LockTransfer,
+                RecoveryType.STATUS_REPLY: C.IfThenElse(
+                    lambda context: context["_"]["header"]["h_version"] < _SLOTS_SINCE,
+                    StatusReplyShort,
+                    C.Select(StatusReply, StatusReplyWithoutSlots),
+                ),
+                RecoveryType.NAMES_REPLY: NameList,
+                RecoveryType.LOCK_REPLY: LockTransfer,
+            },
+            default=C.GreedyBytes,
+        ),
+    )
+    * "Payload of its type; bytes when it has none, when the type is unknown, or when they do not fit",
+)
+"""A whole DLM_RCOM behind its header."""
