@@ -149,7 +149,7 @@ def fields_of(struct: Any) -> Iterator[Field]:
     for declaration in struct.subcons:
         try:
             size = declaration.sizeof()
-        except C.SizeofError:
+        except (C.SizeofError, AttributeError):  # AttributeError: the size asks for a value that was not parsed
             size = None
         inside = _unwrap(declaration)
         letters = integer_format(declaration)

@@ -29,6 +29,6 @@ Option = OptionHeader + C.Struct(
 
 OptionList = C.Struct(
     "options" / C.GreedyRange(Option) * "Options as far as they can be read",
-    "rest" / C.GreedyBytes * "Bytes behind the last option that could be read",
+    "unread" / C.GreedyBytes * "Bytes behind the last option that could be read",
 )
 """The o_optlen bytes between OPTS and its inner frame."""

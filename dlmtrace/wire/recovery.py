@@ -86,8 +86,10 @@ RecoveryLock = C.Struct(
     "rl_rqmode" / Enumerated(C.Int8sl, Mode) * "Requested mode",
     "rl_grmode" / Enumerated(C.Int8sl, Mode) * "Granted mode",
     "rl_status" / Enumerated(C.Int8sl, Status) * "Queue that the lock is on",
-    "rl_asts" / Flags(C.Int8ul, AstFlags) * "Callbacks that the lock has",
-    "rl_wait_type" / Enumerated(C.Int16ul, MessageType) * "Type of the reply that the lock was waiting for, or 0",
+    "rl_asts" / Flags(C.Int8sl, AstFlags) * "Callbacks that the lock has",
+    "rl_wait_type"
+    / Enumerated(C.Int16ul, MessageType)
+    * "Type of the message whose answer the lock was waiting for, or 0",
     "rl_namelen" / C.Int16ul * "Bytes of rl_name that count, at most 64",
     "rl_name" / C.Bytes(64) * "Resource name, zeros behind it",
 )

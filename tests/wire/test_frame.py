@@ -194,13 +194,13 @@ def test_options_are_read_as_far_as_they_make_sense() -> None:
         (7, 16, b"contents"),
         (8, 8, b""),
     ]
-    assert body.o_opts.rest == b"\x09\0\x03\0rest"
+    assert body.o_opts.unread == b"\x09\0\x03\0rest"
     assert body.inner.body.m_type is MessageType.CANCEL
 
 
 def test_an_option_that_overruns_the_options_does_not_reach_into_the_inner_frame() -> None:
     body = parsed(envelope(message(4), struct.pack("<HHI", 7, 90, 0))).body
-    assert (list(body.o_opts.options), len(body.o_opts.rest)) == ([], 8)
+    assert (list(body.o_opts.options), len(body.o_opts.unread)) == ([], 8)
     assert body.inner.header.h_cmd is Command.MSG
 
 
