@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Compare what a kernel traced as sent and received with the frames found in the capture.
+"""Compare what each kernel traced as sent and received with the frames found in a capture of two nodes.
 
-oracle.py NAME [FILE]: NAME is a scenario such as rst-3.2-tcp, FILE its capture file (NAME.pcap.zst unless given).
+oracle.py CAPTURE   the facts (JSON) and traces are looked for beside the capture
 """
 
 import collections
@@ -12,7 +12,6 @@ from pathlib import Path
 
 from walk import Repeats, Walk, read
 
-CAPTURES = Path(__file__).resolve().parent.parent
 TRACED = re.compile(
     r"dlm_(send|recv)_message: .*?seq=(\d+) .*?h_nodeid=(\d+) .*?m_type=(\w+) .*?m_lkid=(\w+) m_remid=(\w+)"
 )
@@ -20,12 +19,12 @@ TRACED = re.compile(
 Message = tuple[int, str, int, int]  # sequence number (0 when bare), type, m_lkid, m_remid
 
 
-def on_the_wire(path: Path) -> tuple[dict[int, set[Message]], collections.Counter[int]]:
+def on_the_wire(capture: Path) -> tuple[dict[int, set[Message]], collections.Counter[int]]:
     """Distinct messages of each node, and how many OPTS frames around a message each node sent again."""
     messages: dict[int, set[Message]] = collections.defaultdict(set)
     again: collections.Counter[int] = collections.Counter()
     repeats = Repeats()
-    for frame in Walk().frames(read(path)):
+    for frame in Walk().frames(read(capture)):
         header, words = frame.header(), frame.words
         repeat = header.command == 3 and repeats.is_repeat(frame)
         if words is None or frame.kind is None:
@@ -37,11 +36,14 @@ def on_the_wire(path: Path) -> tuple[dict[int, set[Message]], collections.Counte
     return messages, again
 
 
-def compare(name: str, path: Path) -> None:
-    facts = json.loads((CAPTURES / f"{name}.json").read_text())
-    wire, again = on_the_wire(path)
+def compare(capture: Path) -> None:
+    directory = capture.parent
+    names = [path.stem for path in directory.glob("*.json") if capture.name.startswith(f"{path.stem}.")]
+    name = max(names, key=len)
+    facts = json.loads((directory / f"{name}.json").read_text())
+    wire, again = on_the_wire(capture)
     for node in (entry["nodeid"] for entry in facts["nodes"]):
-        trace = CAPTURES / f"{name}.node{node}.trace.zst"
+        trace = directory / f"{name}.node{node}.trace.zst"
         if not trace.exists():
             print(f"node {node}: no trace")
             continue
@@ -75,5 +77,4 @@ def compare(name: str, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    scenario = sys.argv[1]
-    compare(scenario, Path(sys.argv[2]) if len(sys.argv) > 2 else CAPTURES / f"{scenario}.pcap.zst")
+    compare(Path(sys.argv[1]))
