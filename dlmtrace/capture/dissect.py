@@ -40,7 +40,7 @@ class Dissector:
         segments, passed_tcp = dissect_tcp(buffer, tcp, self._ports, self._tally)
         chunks, passed_sctp = dissect_sctp(buffer, sctp, self._ports, self._tally)
         for passed in (passed_tcp, passed_sctp):
-            self._count(batch, passed)
+            self._count(passed)
         return Traffic(segments, chunks)
 
     def finish(self) -> None:
@@ -51,15 +51,13 @@ class Dissector:
     def summary(self) -> TrafficSummary:
         """Counts over the run so far; a copy.
 
-        Every packet counts once: as passed, by its ports, as other or as undecodable.  With ``any_port`` only the
+        Every packet counts once: as passed, by its ports, as other or as undecodable.  ``cut_packets`` are those of the
+        passed ones that lost bytes of TCP or SCTP to the snaplen, not only padding.  With ``any_port`` only the
         framing can tell what is DLM: ``dlm_packets`` stays 0, and the ports are those of all packets.
         """
         return self._tally.summary
 
-    def _count(self, batch: PacketBatch, passed: Datagrams) -> None:
+    def _count(self, passed: Datagrams) -> None:
         if not self._any_port:
             self._tally.passed += len(passed.row)
-        records = batch.records
-        cut = records["captured"] < records["length"]
-        if cut.any():
-            self._tally.cut += int(np.count_nonzero(cut[passed.row]))
+        self._tally.cut += int(np.count_nonzero(passed.stop < passed.end))

@@ -50,6 +50,7 @@ class _Datagram:
     header: bytes = b""
     protocol: int = 0
     data: bytearray = field(default_factory=bytearray)
+    total: int | None = None  # payload bytes, once the last fragment has come
     holes: list[tuple[int, int]] = field(default_factory=lambda: [(0, LONGEST + 1)])
     captured: int = LONGEST  # payload bytes in front of the first one that was cut off
     completed: int | None = None  # ns
@@ -64,7 +65,9 @@ class _Datagram:
         self.packets += 1
         if start == 0 and not self.header:
             self.header, self.protocol = fragment.header, fragment.protocol
-        if not fragment.more:
+        if not fragment.more and self.total is None:
+            self.total = stop
+            del self.data[stop:]
             self.holes = [(first, min(last, stop)) for first, last in self.holes if first < stop]
         low = bisect_right(self.holes, start, key=lambda hole: hole[1])
         high = low
@@ -125,13 +128,14 @@ class Reassembler:
         before = datagram.size
         datagram.fill(fragment)
         self._size += datagram.size - before
+        whole = None
+        if not datagram.holes:
+            datagram.completed = time
+            self._tally.other(f"fragment of a reassembled {name} datagram", datagram.packets - 1)
+            whole = _whole(datagram)
         while self._size > MEMORY and len(self._datagrams) > 1:
             self._drop(next(iter(self._datagrams)))
-        if datagram.holes:
-            return None
-        datagram.completed = time
-        self._tally.other(f"fragment of a reassembled {name} datagram", datagram.packets - 1)
-        return _whole(datagram)
+        return whole
 
     def finish(self) -> None:
         """Nothing more comes: count what is incomplete."""

@@ -123,15 +123,10 @@ class Network:
 
     def _dissect(self, buffer: Bytes, packets: _Packets) -> tuple[Datagrams, _Fragments | None]:
         fragments: list[_Fragments] = []
-        if (packets.version == 4).all():
-            datagrams = _ipv4(buffer, packets, fragments, self._tally)
-        else:
-            datagrams = _in_order(
-                [
-                    _ipv4(buffer, packets.select(packets.version == 4), fragments, self._tally),
-                    _ipv6(buffer, packets.select(packets.version == 6), fragments, self._tally),
-                ]
-            )
+        is_ipv4, is_ipv6 = packets.version == 4, packets.version == 6
+        datagrams = _ipv4(buffer, packets if is_ipv4.all() else packets.select(is_ipv4), fragments, self._tally)
+        if is_ipv6.any():
+            datagrams = _in_order([datagrams, _ipv6(buffer, packets.select(is_ipv6), fragments, self._tally)])
         wanted = (datagrams.protocol == TCP) | (datagrams.protocol == SCTP)
         if not wanted.all():
             _count_others(buffer, datagrams.select(~wanted), self._tally)

@@ -62,13 +62,17 @@ def test_tcp_segments_are_those_of_tshark(tshark: Tshark, file: str) -> None:
     """Numbers, flags, payload length, identification and addresses of every segment, TSO and cut ones included."""
     expected = {}
     ip = "ipv6" if "ipv6" in file else "ip"
+    cut = 0
     names = ("frame.number", "tcp.seq_raw", "tcp.ack_raw", "tcp.len", "tcp.flags", "tcp.srcport", "tcp.dstport")
-    for row in tshark(file, "tcp.port == 21064", *names, f"{ip}.src", f"{ip}.dst", "ip.id"):
+    for row in tshark(
+        file, "tcp.port == 21064", *names, f"{ip}.src", f"{ip}.dst", "ip.id", "frame.cap_len", "frame.len"
+    ):
         expected[int(row[0])] = (
             *(int(value, 0) for value in row[1:7]),
             *row[7:9],
             int(row[9], 0) if row[9] else -1,
         )
+        cut += int(row[10]) < int(row[11])
     dissector = Dissector(DLM)
     found = {}
     for batch in in_pieces(pcap_batch(capture_bytes(file)), 1000):
@@ -90,6 +94,21 @@ def test_tcp_segments_are_those_of_tshark(tshark: Tshark, file: str) -> None:
     assert len(expected) > 600
     assert found == expected
     assert dissector.summary.dlm_packets == len(expected)
+    assert dissector.summary.cut_packets == cut
+    assert (cut > 0) == ("snap" in file)
+
+
+@pytest.mark.parametrize("file", ["ipv6-tcp.pcap", "recovery-locks-3node.pcap", "sctp-6.12.pcap"])
+def test_what_is_no_dlm_is_counted_as_tshark_sees_it(tshark: Tshark, file: str) -> None:
+    dissector = Dissector(DLM)
+    batch = pcap_batch(capture_bytes(file))
+    dissector.feed(batch)
+    dissector.finish()
+    kinds = {"ARP": len(tshark(file, "arp", "frame.number")), "ICMPv6": len(tshark(file, "icmpv6", "frame.number"))}
+    summary = dissector.summary
+    assert summary.other == {kind: packets for kind, packets in kinds.items() if packets}
+    assert summary.undecodable == {}
+    assert summary.dlm_packets == len(batch.records) - sum(kinds.values())
 
 
 def test_payload_bytes_are_those_of_tshark(tshark: Tshark) -> None:
