@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dlmtrace.transport.connections import Connection, ConnectionEvent
+from dlmtrace.wire.columns import HEADER, MESSAGE, OPTIONS, RECOVERY, gather
+from dlmtrace.wire.enums import Command
+
+Int = npt.NDArray[np.int64]
+
+TYPE = MESSAGE["m_type"]
+"""m_type and rc_type: both are the first word of their body."""
 
 WHOLE, CUT, MISSING, UNFINISHED = 0, 1, 2, 3
 """State of a frame: whole; its end cut off by the snaplen; its end in a hole; the stream ended inside it."""
@@ -57,20 +63,132 @@ SKIP = np.dtype(
     ]
 )
 
-SKIP_REASONS = ("hole", "bad length", "started mid-stream", "not DLM")
+SKIP_REASONS = ("hole", "bad length", "bad header", "started mid-stream", "stream end")
+"""Why bytes belong to no frame: a hole took the frame's beginning or end; h_length below 16 or above 4096; a header
+found again after a loss turned out to be none; the capture began inside a frame; the stream ended inside a header."""
 
 
-@dataclass(eq=False)
 class FrameBatch:
     """Frames in the order in which they became complete, and what happened between them.
 
     ``buffer`` (uint8, TAIL zero bytes behind the last frame) is never written again.  ``frames`` has dtype FRAME,
-    ``holes`` HOLE, ``skips`` SKIP; ``connections`` maps Connection.index to every connection that they name.
+    ``holes`` HOLE, ``skips`` SKIP, all in capture order as far as it is known; ``connections`` maps Connection.index to
+    every connection that they name.  The columns below are arrays over ``frames``, made when first asked for; fields
+    behind ``captured`` read as 0 or -1.
     """
 
-    buffer: npt.NDArray[np.uint8]
-    frames: npt.NDArray[Any]
-    holes: npt.NDArray[Any]
-    skips: npt.NDArray[Any]
-    events: list[ConnectionEvent]
-    connections: Mapping[int, Connection]
+    def __init__(
+        self,
+        buffer: npt.NDArray[np.uint8],
+        frames: npt.NDArray[Any],
+        holes: npt.NDArray[Any],
+        skips: npt.NDArray[Any],
+        events: list[ConnectionEvent],
+        connections: dict[int, Connection],
+    ) -> None:
+        self.buffer, self.frames, self.holes, self.skips = buffer, frames, holes, skips
+        self.events, self.connections = events, connections
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @cached_property
+    def header(self) -> npt.NDArray[Any]:
+        """The outer headers, dtype wire.columns.HEADER."""
+        return gather(self.buffer, HEADER, self.frames["offset"])
+
+    @cached_property
+    def carries(self) -> npt.NDArray[np.bool_]:
+        """Is it a DLM_OPTS frame whose options header was captured?"""
+        room = self.frames["captured"] >= HEADER.itemsize + OPTIONS.itemsize
+        carries: npt.NDArray[np.bool_] = (self.header["h_cmd"] == Command.OPTS) & room
+        return carries
+
+    @cached_property
+    def options(self) -> npt.NDArray[Any]:
+        """Options headers, dtype wire.columns.OPTIONS; zero where ``carries`` is not."""
+        options = gather(self.buffer, OPTIONS, self.frames["offset"] + HEADER.itemsize)
+        options[~self.carries] = np.zeros(1, OPTIONS)
+        return options
+
+    @cached_property
+    def inner_offset(self) -> Int:
+        """Where in the frame the header of what it carries begins: 0 for a bare frame, 24 + o_optlen in OPTS; -1 where
+        that header was not captured or lies behind the frame's end."""
+        inside = HEADER.itemsize + OPTIONS.itemsize + self.options["o_optlen"].astype(np.int64)
+        offset = np.where(self.header["h_cmd"] == Command.OPTS, np.where(self.carries, inside, -1), 0)
+        offset[offset + HEADER.itemsize > self.frames["captured"]] = -1
+        return offset
+
+    @cached_property
+    def inner(self) -> npt.NDArray[Any]:
+        """The headers at ``inner_offset``, dtype wire.columns.HEADER; zero where there is none."""
+        inner = gather(self.buffer, HEADER, self.frames["offset"] + np.maximum(self.inner_offset, 0))
+        inner[self.inner_offset < 0] = np.zeros(1, HEADER)
+        return inner
+
+    @cached_property
+    def command(self) -> Int:
+        """h_cmd of the carried frame, or of the frame itself when it is bare; 0 where that was not captured."""
+        return self.inner["h_cmd"].astype(np.int64)
+
+    @cached_property
+    def type(self) -> Int:
+        """m_type or rc_type; 0 where the frame has none."""
+        at = self.inner_offset + HEADER.itemsize
+        has = (self.inner_offset >= 0) & (at + TYPE.itemsize <= self.frames["captured"])
+        has &= (self.command == Command.MSG) | (self.command == Command.RCOM)
+        types = np.zeros(len(self), np.int64)
+        rows = np.flatnonzero(has)
+        types[rows] = gather(self.buffer, TYPE, self.frames["offset"][rows] + at[rows])
+        return types
+
+    @cached_property
+    def sequence(self) -> Int:
+        """h_seq of OPTS and ACK, -1 for others."""
+        header = self.header
+        numbered = (header["h_cmd"] == Command.OPTS) | (header["h_cmd"] == Command.ACK)
+        return np.where(numbered, header["h_lockspace"].astype(np.int64), -1)
+
+    @cached_property
+    def lockspace(self) -> Int:
+        """h_lockspace of MSG and RCOM, -1 for others."""
+        has = (self.command == Command.MSG) | (self.command == Command.RCOM)
+        return np.where(has, self.inner["h_lockspace"].astype(np.int64), -1)
+
+    @cached_property
+    def body_end(self) -> Int:
+        """Where in the frame its captured body ends: what the carried header's h_length says, at most ``captured``."""
+        end = self.inner_offset + self.inner["h_length"]
+        return np.where(self.inner_offset < 0, 0, np.minimum(end, self.frames["captured"]))
+
+    @cached_property
+    def is_message(self) -> npt.NDArray[np.bool_]:
+        """Does it hold a DLM_MSG whose fixed part was captured whole?"""
+        return self._holds(Command.MSG, MESSAGE)
+
+    @cached_property
+    def is_recovery(self) -> npt.NDArray[np.bool_]:
+        """Does it hold a DLM_RCOM whose fixed part was captured whole?"""
+        return self._holds(Command.RCOM, RECOVERY)
+
+    def message(self, rows: Int) -> npt.NDArray[Any]:
+        """Message bodies of these rows (all must be ``is_message``), dtype wire.columns.MESSAGE."""
+        return self._bodies(rows, MESSAGE)
+
+    def recovery(self, rows: Int) -> npt.NDArray[Any]:
+        """Recovery bodies of these rows (all must be ``is_recovery``), dtype wire.columns.RECOVERY."""
+        return self._bodies(rows, RECOVERY)
+
+    def bytes_of(self, row: int) -> bytes:
+        """The frame as captured."""
+        frame = self.frames[row]
+        return self.buffer[frame["offset"] : frame["offset"] + frame["captured"]].tobytes()
+
+    def _holds(self, command: Command, body: np.dtype[Any]) -> npt.NDArray[np.bool_]:
+        room = self.body_end - self.inner_offset >= HEADER.itemsize + body.itemsize
+        holds: npt.NDArray[np.bool_] = (self.command == command) & room
+        return holds
+
+    def _bodies(self, rows: Int, body: np.dtype[Any]) -> npt.NDArray[Any]:
+        return gather(self.buffer, body, self.frames["offset"][rows] + self.inner_offset[rows] + HEADER.itemsize)

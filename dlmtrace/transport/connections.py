@@ -37,6 +37,7 @@ class Endpoint(NamedTuple):
 class Direction:
     """What one side sent, as far as the capture shows it.  Positions count bytes from the first one of the stream."""
 
+    begin_seen: bool = False  # is position 0 the stream's first byte (SYN, INIT), or only the first one captured?
     packets: int = 0
     segments: int = 0  # packets with payload (TCP), DATA chunks (SCTP)
     bytes: int = 0  # payload in stream order, each byte once, holes not counted
@@ -87,8 +88,9 @@ class Connection:
 class ConnectionEvent:
     """Something that happened to a connection, in capture order among the frames.
 
-    open: its first packet.  fin: ``side`` sent FIN or SHUTDOWN.  rst: ``side`` sent RST or ABORT.  end: no more comes
-    (both FINs, RST, replaced by a new incarnation, aged out, end of capture); ``connection.ended_by`` says which.
+    open: its first packet.  fin: ``side`` sent FIN or SHUTDOWN.  rst: ``side`` sent RST or ABORT (the other side may
+    have ignored it; then the connection goes on).  end: no more comes (both FINs, RST, replaced by a new incarnation,
+    aged out, end of capture); ``connection.ended_by`` says which.
     """
 
     kind: Literal["open", "fin", "rst", "end"]

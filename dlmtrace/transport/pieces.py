@@ -14,13 +14,15 @@ Int = npt.NDArray[np.int64]
 
 @dataclass(slots=True)
 class Run:
-    """Pieces ``start:stop`` belong to one direction of one connection, in stream order."""
+    """Pieces ``start:stop`` are those of one direction of one connection, in stream order."""
 
     connection: Connection
     side: int
     start: int
     stop: int
     ended: bool = False  # nothing more comes on this direction
+    tail_hole: int = 0  # bytes missing behind the last piece, known from the other side's acknowledgement or a cut
+    tail_cut: int = 0  # of these, cut off by the snaplen
 
 
 @dataclass(slots=True)
@@ -31,8 +33,8 @@ class Pieces:
     cut off by the snaplen).  No byte is invented.
     """
 
-    buffers: list[npt.NDArray[np.uint8]]
-    buffer: Int  # index into buffers
+    buffers: dict[int, npt.NDArray[np.uint8]]
+    buffer: Int  # key of buffers
     offset: Int
     length: Int  # bytes, ≥ 1
     position: Int  # stream position of the first byte

@@ -1,0 +1,347 @@
+"""Ordered payload to frames: the bytes of each direction are joined, walked, and every frame told what carried it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dlmtrace.capture.packets import TAIL
+from dlmtrace.framing.frames import CUT, FRAME, HOLE, MISSING, SKIP, UNFINISHED, FrameBatch
+from dlmtrace.framing.synchronise import HOLE as HOLE_REASON
+from dlmtrace.framing.synchronise import Found, Framing, Sync, walk
+from dlmtrace.framing.walk import chain
+from dlmtrace.transport.connections import Connection
+from dlmtrace.transport.pieces import Pieces, Run
+from dlmtrace.wire.columns import HEADER, gather
+from dlmtrace.wire.enums import Command
+
+Int = npt.NDArray[np.int64]
+
+COMMAND_OFFSET: int = HEADER.fields["h_cmd"][1]  # type: ignore[index]
+
+_NOTHING = np.empty(0, np.int64)
+
+
+@dataclass(slots=True)
+class Rows:
+    """Pieces of the joined buffer: what was left of the last batch, then this batch's, run by run."""
+
+    length: Int
+    position: Int
+    hole: Int
+    cut: Int
+    ordinal: Int
+    packet: Int
+    time: Int
+
+    def slice(self, start: int, stop: int) -> Rows:
+        """Rows start … stop."""
+        return Rows(*(getattr(self, name)[start:stop] for name in self.__slots__))
+
+    @staticmethod
+    def join(parts: list[Rows]) -> Rows:
+        """All rows of all parts."""
+        if not parts:
+            return Rows(*(_NOTHING for _ in Rows.__slots__))
+        return Rows(*(np.concatenate([getattr(part, name) for part in parts]) for name in Rows.__slots__))
+
+
+@dataclass(slots=True)
+class _Direction:
+    """One direction between two batches."""
+
+    framing: Framing
+    carry: bytes = b""  # the beginning of a frame whose end is still to come
+    rows: Rows | None = None  # what carried it
+
+
+@dataclass(slots=True)
+class _Stretch:
+    """Contiguous bytes low … high of the joined buffer, the first at stream ``position``."""
+
+    direction: _Direction
+    connection: Connection
+    side: int
+    low: int
+    high: int
+    position: int
+    first_row: int
+    hole: int  # bytes missing before it
+    unmeasured: bool  # is that number only a least one?
+    closed: int | None  # see synchronise.walk
+
+    @property
+    def plain(self) -> bool:
+        """Does a frame begin with its first byte?"""
+        return not self.hole and self.direction.framing.sync > Sync.LOST and self.direction.framing.expected is None
+
+    def walk(self, data: memoryview, low: int) -> Found:
+        """The exact walk from ``low`` on."""
+        framing = self.direction.framing
+        position = self.position + low - self.low
+        if self.unmeasured:
+            framing.sync, framing.reason, framing.expected = Sync.LOST, HOLE_REASON, None
+        elif self.hole and framing.expected is None:
+            framing.expected = self.position - self.hole
+        return walk(data, low, self.high, position, framing, self.closed)
+
+
+class Framer:
+    """Feed it Pieces; it gives FrameBatches."""
+
+    def __init__(self) -> None:
+        self._directions: dict[tuple[int, int], _Direction] = {}
+
+    def feed(self, pieces: Pieces) -> FrameBatch:
+        """The frames that these pieces complete."""
+        raw, rows, runs = self._join(pieces)
+        buffer = np.frombuffer(raw, np.uint8)
+        ends = np.cumsum(rows.length)
+        stretches, firsts = _stretches(runs, rows, ends)
+        table = _Table(stretches, rows, ends)
+        table.chains = self._walk_plainly([i for i in firsts if stretches[i].plain], stretches, buffer, raw, table)
+        view = memoryview(raw)
+        for i, stretch in enumerate(stretches):
+            if i in table.done:
+                continue
+            result = stretch.walk(view, stretch.low)
+            table.found.append((i, result))
+            self._keep(stretch, result.stop, raw, table)
+        connections = {run.connection.index: run.connection for run in pieces.runs}
+        connections |= {event.connection.index: event.connection for event in pieces.events}
+        for run in pieces.runs:
+            if run.ended:
+                self._directions.pop((run.connection.index, run.side), None)
+        return FrameBatch(buffer, table.frames(), _holes(pieces), table.skips(), pieces.events, connections)
+
+    def _join(self, pieces: Pieces) -> tuple[bytes, Rows, list[tuple[Run, _Direction, int, int]]]:
+        """The bytes of all runs, each behind what was left of its direction; their rows; each run's rows."""
+        views = {serial: buffer.data for serial, buffer in pieces.buffers.items()}
+        offset = pieces.offset.tolist()
+        stop = (pieces.offset + pieces.length).tolist()
+        serials = pieces.buffer.tolist()
+        parts: list[bytes | memoryview] = []
+        rows: list[Rows] = []
+        runs = []
+        count = 0
+        all_rows = Rows(
+            pieces.length, pieces.position, pieces.hole, pieces.cut, pieces.ordinal, pieces.packet, pieces.time
+        )
+        for run in pieces.runs:
+            direction = self._direction(run)
+            start = count
+            if direction.rows is not None:
+                parts.append(direction.carry)
+                rows.append(direction.rows)
+                count += len(direction.rows.length)
+                direction.carry, direction.rows = b"", None
+            parts += [
+                views[serial][low:high]
+                for serial, low, high in zip(
+                    serials[run.start : run.stop],
+                    offset[run.start : run.stop],
+                    stop[run.start : run.stop],
+                    strict=True,
+                )
+            ]
+            rows.append(all_rows.slice(run.start, run.stop))
+            count += run.stop - run.start
+            runs.append((run, direction, start, count))
+        parts.append(bytes(TAIL))
+        return b"".join(parts), Rows.join(rows), runs
+
+    def _direction(self, run: Run) -> _Direction:
+        key = (run.connection.index, run.side)
+        direction = self._directions.get(key)
+        if direction is None:
+            begun = run.connection.directions[run.side].begin_seen
+            direction = self._directions[key] = _Direction(Framing(Sync.CERTAIN if begun else Sync.LOST))
+        return direction
+
+    def _walk_plainly(
+        self,
+        plain: list[int],
+        stretches: list[_Stretch],
+        buffer: npt.NDArray[np.uint8],
+        raw: bytes,
+        table: _Table,
+    ) -> tuple[Int, Int, Int]:
+        """The stretches that are nothing but a chain of frames: offset, length, stretch of these."""
+        if not plain:
+            return _NOTHING, _NOTHING, _NOTHING
+        index = np.array(plain, np.int64)
+        low = np.array([stretches[i].low for i in plain], np.int64)
+        high = np.array([stretches[i].high for i in plain], np.int64)
+        chains = chain(buffer, low, high)
+        command = buffer[chains.offset + COMMAND_OFFSET]
+        numbered = (command == Command.OPTS) | (command == Command.ACK)
+        frames = np.bincount(chains.stretch, minlength=len(plain))
+        options = np.bincount(chains.stretch[numbered], minlength=len(plain))
+        last = np.cumsum(frames) - 1
+        header = gather(buffer, HEADER, chains.offset[last[frames > 0]])
+        identities = iter(zip(header["h_version"].tolist(), header["h_nodeid"].tolist(), strict=True))
+        outcome = zip(
+            plain, chains.stop.tolist(), chains.proved.tolist(), frames.tolist(), options.tolist(), strict=True
+        )
+        for i, stop, proved, count, with_options in outcome:
+            if not proved:
+                continue
+            stretch = stretches[i]
+            framing = stretch.direction.framing
+            if count:
+                framing.identity = next(identities)
+                framing.carries_options |= with_options > 0
+                framing.sent_bare |= count > with_options
+            table.done.add(i)
+            if stretch.closed is not None:
+                table.found.append((i, stretch.walk(memoryview(raw), stop)))
+                stop = stretch.high
+            self._keep(stretch, stop, raw, table)
+        return chains.offset, chains.length, index[chains.stretch]
+
+    def _keep(self, stretch: _Stretch, stop: int, raw: bytes, table: _Table) -> None:
+        """Bytes from ``stop`` on wait for the next batch."""
+        if stop == stretch.high:
+            return
+        stretch.direction.carry = raw[stop : stretch.high]
+        stretch.direction.rows = table.rows_of(stop, stretch.high)
+
+
+def _stretches(runs: list[tuple[Run, _Direction, int, int]], rows: Rows, ends: Int) -> tuple[list[_Stretch], list[int]]:
+    """Runs cut at their holes; also the index of each run's first stretch."""
+    stretches: list[_Stretch] = []
+    firsts = []
+    missing = np.flatnonzero(rows.hole)
+    bounds = np.searchsorted(missing, [[start, stop] for _, _, start, stop in runs]).tolist() if len(missing) else None
+    for number, (run, direction, start, stop) in enumerate(runs):
+        breaks = missing[bounds[number][0] : bounds[number][1]].tolist() if bounds else []
+        cuts = [start, *(row for row in breaks if row > start), stop]
+        if start == stop:
+            continue
+        firsts.append(len(stretches))
+        if run.ended:
+            tail = UNFINISHED if not run.tail_hole else CUT if run.tail_hole == run.tail_cut else MISSING
+        for first, behind in pairwise(cuts):
+            closed: int | None = None
+            if behind < stop:
+                closed = CUT if rows.hole[behind] == rows.cut[behind] else MISSING
+            elif run.ended:
+                closed = tail
+            low = int(ends[first - 1]) if first else 0
+            high, position, hole = int(ends[behind - 1]), int(rows.position[first]), int(rows.hole[first])
+            unmeasured = run.connection.transport == "sctp" and hole > int(rows.cut[first])
+            where = (run.connection, run.side, low, high, position, first, hole, unmeasured)
+            stretches.append(_Stretch(direction, *where, closed))
+    return stretches, firsts
+
+
+class _Table:
+    """What the walks found, to be told as rows with their provenance."""
+
+    def __init__(self, stretches: list[_Stretch], rows: Rows, ends: Int) -> None:
+        self.stretches, self.rows, self.ends = stretches, rows, ends
+        self.chains: tuple[Int, Int, Int] = (_NOTHING, _NOTHING, _NOTHING)
+        self.found: list[tuple[int, Found]] = []
+        self.done: set[int] = set()  # stretches walked by columns
+        self._connection = np.array([stretch.connection.index for stretch in stretches], np.int64)
+        self._side = np.array([stretch.side for stretch in stretches], np.int64)
+
+    def rows_of(self, low: int, high: int) -> Rows:
+        """The rows that the bytes low … high of the joined buffer came in."""
+        first = int(np.searchsorted(self.ends, low, "right"))
+        behind = int(np.searchsorted(self.ends, high)) + 1
+        rows = Rows.join([self.rows.slice(first, behind)])
+        skipped = low - (int(self.ends[first]) - int(rows.length[0]))
+        rows.length[0] -= skipped
+        rows.position[0] += skipped
+        rows.length[-1] -= int(self.ends[behind - 1]) - high
+        rows.hole[:] = rows.cut[:] = 0
+        return rows
+
+    def frames(self) -> npt.NDArray[Any]:
+        """FRAME rows in the order in which the frames became complete."""
+        offset, length, stretch = self.chains
+        captured, state = length, np.zeros(len(offset), np.int64)
+        exact = [(i, *frame) for i, found in self.found for frame in found.frames]
+        if exact:
+            columns = np.array(exact, np.int64).T
+            stretch = np.concatenate((stretch, columns[0]))
+            offset, length = np.concatenate((offset, columns[1])), np.concatenate((length, columns[2]))
+            captured, state = np.concatenate((captured, columns[3])), np.concatenate((state, columns[4]))
+            # A chain can end where the exact walk goes on.
+            order = np.argsort(offset, kind="stable")
+            offset, length, captured, state, stretch = (
+                column[order] for column in (offset, length, captured, state, stretch)
+            )
+        first = np.searchsorted(self.ends, offset, "right")
+        last = np.searchsorted(self.ends, offset + captured - 1, "right")
+        complete = self._delivered()[last]
+        ordinal = self.rows.ordinal[complete]
+        frames = np.empty(len(offset), FRAME)
+        frames["offset"] = offset
+        frames["length"] = length
+        frames["captured"] = captured
+        frames["state"] = state
+        frames["side"] = self._side[stretch]
+        frames["connection"] = self._connection[stretch]
+        frames["position"] = self._position(offset, first)
+        frames["first_packet"] = self.rows.packet[first]
+        frames["last_packet"] = self.rows.packet[last]
+        frames["packet"] = self.rows.packet[complete]
+        frames["time"] = self.rows.time[complete]
+        frames["ordinal"] = ordinal
+        void = frames.view(f"V{FRAME.itemsize}")
+        return void[np.argsort(ordinal, kind="stable")].view(FRAME)
+
+    def skips(self) -> npt.NDArray[Any]:
+        """SKIP rows."""
+        exact = [(i, *skip) for i, found in self.found for skip in found.skips]
+        rows = np.zeros(len(exact), SKIP)
+        if exact:
+            stretch, offset, length, reason = np.array(exact, np.int64).T
+            first = np.searchsorted(self.ends, offset, "right")
+            rows["connection"], rows["side"] = self._connection[stretch], self._side[stretch]
+            rows["position"], rows["length"], rows["reason"] = self._position(offset, first), length, reason
+            rows["packet"], rows["time"] = self.rows.packet[first], self.rows.time[first]
+            rows["ordinal"] = self.rows.ordinal[first]
+        return rows
+
+    def _position(self, offset: Int, row: Int) -> Int:
+        return self.rows.position[row] + offset - (self.ends[row] - self.rows.length[row])
+
+    def _delivered(self) -> Int:
+        """For each row the one that made it readable in order: the last to arrive of it and all before it."""
+        index = np.arange(len(self.rows.length))
+        begins = np.zeros(len(index), np.int64)
+        begins[[stretch.first_row for stretch in self.stretches]] = 1
+        key = self.rows.ordinal + (np.cumsum(begins) << 44)
+        highest = np.maximum.accumulate(key)
+        return np.maximum.accumulate(np.where(key == highest, index, 0))
+
+
+def _holes(pieces: Pieces) -> npt.NDArray[Any]:
+    """HOLE rows, those at the end of a direction last."""
+    at = np.flatnonzero(pieces.hole)
+    tails = [run for run in pieces.runs if run.tail_hole]
+    rows = np.zeros(len(at) + len(tails), HOLE)
+    if len(at):
+        bounds = np.array([run.stop for run in pieces.runs])
+        run_of = np.searchsorted(bounds, at, "right")
+        inner = rows[: len(at)]
+        inner["connection"] = np.array([run.connection.index for run in pieces.runs])[run_of]
+        inner["side"] = np.array([run.side for run in pieces.runs])[run_of]
+        inner["position"], inner["length"] = pieces.position[at] - pieces.hole[at], pieces.hole[at]
+        inner["cut"], inner["packet"], inner["time"] = pieces.cut[at], pieces.packet[at], pieces.time[at]
+        inner["ordinal"] = pieces.ordinal[at]
+    ended = {event.connection.index: event for event in pieces.events if event.kind == "end"}
+    for row, run in zip(rows[len(at) :], tails, strict=True):
+        event = ended[run.connection.index]
+        position = run.connection.directions[run.side].sent - run.tail_hole
+        row["connection"], row["side"], row["position"] = run.connection.index, run.side, position
+        row["length"], row["cut"] = run.tail_hole, run.tail_cut
+        row["packet"], row["time"], row["ordinal"] = event.packet, event.time, event.ordinal
+    return rows

@@ -1,0 +1,58 @@
+"""Sorting segments: the first copy of each byte wins, whatever the order and the overlap."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dlmtrace.transport.reorder import Arrivals, Cuts, sort_out
+
+segment = st.tuples(st.integers(0, 40), st.integers(1, 15))
+
+
+def arrivals(segments: list[tuple[int, int]]) -> Arrivals:
+    """Segments in order of arrival, each with 100 bytes of the buffer for itself."""
+    count = np.arange(len(segments), dtype=np.int64)
+    position = np.array([place for place, _ in segments], np.int64)
+    length = np.array([length for _, length in segments], np.int64)
+    return Arrivals(position, length, count * 0, count * 100, count, count, count)
+
+
+@given(st.lists(segment, min_size=1, max_size=12), st.integers(0, 20), st.randoms())
+def test_every_byte_comes_from_the_first_segment_that_brought_it(segments, start, random):
+    owner: dict[int, tuple[int, int]] = {}
+    repeated = set()
+    for row, (place, length) in enumerate(segments):
+        for byte in range(length):
+            if place + byte < start or place + byte in owner:
+                repeated.add(row)
+            else:
+                owner[place + byte] = (row, row * 100 + byte)
+    shuffled = list(range(len(segments)))
+    random.shuffle(shuffled)
+    result = sort_out(arrivals(segments).take(np.array(shuffled)), start)
+    got = {}
+    for position, length, offset, ordinal in zip(
+        result.kept.position, result.kept.length, result.kept.offset, result.kept.ordinal, strict=True
+    ):
+        for byte in range(length):
+            assert position + byte not in got
+            got[position + byte] = (ordinal, offset + byte)
+    assert got == owner
+    assert list(result.kept.position) == sorted(result.kept.position)
+    assert set(result.repeated.ordinal) == repeated
+
+
+@given(st.lists(segment, max_size=10), st.integers(0, 60))
+def test_cuts_count_the_bytes_of_their_union(intervals, position):
+    low = np.array([place for place, _ in intervals], np.int64)
+    cuts = Cuts.union(low, low + np.array([length for _, length in intervals], np.int64))
+    covered = {place + byte for place, length in intervals for byte in range(length)}
+    assert cuts.bytes_below(np.array([position]))[0] == sum(byte < position for byte in covered)
+    end = position
+    while end in covered:
+        end += 1
+    assert cuts.end_of_cut_at(position) == end
+    above = cuts.above(position)
+    assert sum(above.high - above.low) == sum(byte >= position for byte in covered)
