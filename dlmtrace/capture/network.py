@@ -166,8 +166,7 @@ class Network:
                 behind += len(whole.data)
         if found:
             buffer = np.concatenate([*parts, np.zeros(TAIL, np.uint8)])
-        row_, version_, network_, stop_, end_ = np.array(found, np.int64).reshape(-1, 5).T
-        return buffer, _Packets(row_, version_, network_, stop_, end_)
+        return buffer, _Packets(*np.array(found, np.int64).reshape(-1, len(_Packets._fields)).T)
 
 
 def addresses(buffer: Bytes, datagrams: Datagrams) -> Addresses:
