@@ -4,7 +4,7 @@ import struct
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlmtrace.wire.enums import (
@@ -254,11 +254,13 @@ bytes_like_frames = st.binary(max_size=300) | st.builds(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.builds(lambda head, rest: head + rest, st.binary(min_size=16, max_size=16), bytes_like_frames))
 def test_any_bytes_parse_and_build_back(data: bytes) -> None:
     parsed(data)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 5), st.sampled_from([V30, V31, V32]), st.integers(0, 400), bytes_like_frames)
 def test_any_body_behind_a_good_header_parses_and_builds_back(
     command: int, version: int, length: int, rest: bytes
@@ -266,6 +268,7 @@ def test_any_body_behind_a_good_header_parses_and_builds_back(
     parsed(header(command, length, version=version) + rest)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10), st.sampled_from([V30, V31, V32]), st.binary(max_size=200))
 def test_any_recovery_payload_parses_and_builds_back(rc_type: int, version: int, payload: bytes) -> None:
     frame = parsed(recovery(rc_type, payload, version=version))
@@ -276,6 +279,7 @@ unsigned = st.integers(0, 0xFFFFFFFF)
 signed = st.integers(-(2**31), 2**31 - 1)
 
 
+@settings(deadline=None)
 @given(st.lists(unsigned, min_size=12, max_size=12), st.lists(signed, min_size=4, max_size=4), unsigned, signed)
 def test_a_message_built_from_any_values_has_them_when_parsed(
     words: list[int], middle: list[int], asts: int, result: int

@@ -2,7 +2,7 @@
 
 import struct
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlmtrace.wire.fields import fields_of
@@ -79,6 +79,7 @@ def test_names_and_results_of_recovery() -> None:
     assert (tree["rest"].offset, tree["rest"].text) == (57, "7 zero bytes")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=80), st.sampled_from([0, 16, 30, 88, 200]), st.integers(0, 6), st.integers(0, 9))
 def test_parts_with_a_value_cover_the_frame_without_gap_or_overlap(
     tail: bytes, length: int, command: int, kind: int
