@@ -148,10 +148,10 @@ class Network:
             if protocol not in (TCP, SCTP, *EXTENSIONS):
                 self._tally.other(_protocol_name(protocol))
                 continue
-            addresses = (network + 12, network + 20) if version == 4 else (network + 8, network + 40)
+            hosts = slice(network + 12, network + 20) if version == 4 else slice(network + 8, network + 40)
             fragment = Fragment(
                 version,
-                (buffer[slice(*addresses)].tobytes(), protocol if version == 4 else 0, identification),
+                (buffer[hosts].tobytes(), protocol if version == 4 else 0, identification),
                 buffer[network : data if version == 4 else network + IPV6.itemsize].tobytes(),
                 protocol,
                 position,
