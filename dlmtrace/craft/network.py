@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -122,7 +123,7 @@ class Network:
         self._identification += 1
         packet = ip_packet(sender.addresses[path], receiver.addresses[path], protocol, segment, self._identification)
         data = link_packet(self.link, self.vlan, sender.number, receiver.number, packet)
-        self.packets.append(Packet(self.time, data, sender, position, payload))
+        self.packets.append(Packet(self.time, data, sender, position, payload, path))
         return self.packets[-1]
 
     def lose(self, *packets: Packet) -> None:
@@ -137,7 +138,7 @@ class Network:
 
     def duplicate(self, packet: Packet, behind: Packet | None = None) -> Packet:
         """Capture ``packet`` once more, bit for bit (same IP identification), right behind itself or ``behind``."""
-        copy = Packet(packet.time, packet.data, packet.sender, packet.position, packet.payload)
+        copy = replace(packet)
         self._insert(copy, behind or packet)
         return copy
 

@@ -52,6 +52,8 @@ class Packet:
     """TCP: stream position of the first payload byte; SCTP: TSN of the first DATA chunk"""
     payload: bytes = b""
     """the DLM bytes it carries"""
+    path: int = 0
+    """which of the nodes' addresses it went between"""
 
 
 def internet_sum(data: bytes) -> int:
