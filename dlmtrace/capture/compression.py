@@ -30,7 +30,7 @@ class _Decoder(Protocol):
     @property
     def needs_input(self) -> bool: ...
     @property
-    def unused_data(self) -> bytes: ...
+    def unused_data(self) -> bytes | None: ...
     def decompress(self, data: bytes, max_length: int) -> bytes: ...
 
 
@@ -156,7 +156,7 @@ class Decompressor:
             self._stop(f"the {self.compression} data is damaged ({error})")
             return None
         if self._decoder.eof:
-            self._input = memoryview(self._decoder.unused_data + bytes(self._input))
+            self._input = memoryview((self._decoder.unused_data or b"") + bytes(self._input))
             self._between = True
         return decoded
 

@@ -7,7 +7,9 @@ first chain's start is known.  A guess that is not proved sends the window to th
 
 from __future__ import annotations
 
+import re
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +18,11 @@ import numpy.typing as npt
 
 Bytes = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
+CHAIN = 8 << 10  # bytes a chain has to walk, about
+SEARCHED = 4 << 10  # bytes in which the start of a chain is looked for
+TRIES = 8
 FEW_CHAINS = 12  # below that many chains the loop is faster than the lockstep
 
 
@@ -46,25 +52,42 @@ class Layout:
     largest: int
     multiple: int = 1
 
-    def is_nonsense(self, length: int) -> bool:
-        return not self.smallest <= length <= self.largest or length % self.multiple != 0
+    def nonsense_at(self, buffer: Bytes, offset: int, end: int) -> int | None:
+        """The length of the record at ``offset`` when it is nonsense; None when not, or when it lies beyond ``end``."""
+        if offset + self.length_at + 4 > end:
+            return None
+        length: int = struct.unpack_from(self.order + "I", buffer.data, offset + self.length_at)[0]
+        return None if self.smallest <= length <= self.largest and length % self.multiple == 0 else length
 
-    def length(self, buffer: Bytes, offset: int) -> int:
-        """Length of the record at ``offset``."""
-        at = offset + self.length_at
-        return int.from_bytes(buffer[at : at + 4].tobytes(), "little" if self.order == "<" else "big")
+
+def likely_starts(buffer: Bytes, end: int, pattern: bytes, lead: int, is_likely: Callable[[Offsets], Flags]) -> Offsets:
+    """Ascending places, some CHAIN bytes apart, at which a record may begin; 0, where one does begin, is the first.
+
+    A candidate lies ``lead`` bytes before a match of the regular expression ``pattern``; ``is_likely`` says which
+    candidates to take.
+    """
+    search = re.compile(pattern, re.DOTALL).search
+    memory = buffer[lead:].data
+    starts = [np.zeros(1, np.int64)]
+    wanted = [(begin, begin + SEARCHED) for begin in range(CHAIN, end - CHAIN, CHAIN)]
+    for _ in range(TRIES):
+        hits = [(match.start(), limit) for begin, limit in wanted if (match := search(memory, begin, limit))]
+        if not hits:
+            break
+        places = np.array(hits, np.int64)[:, 0]
+        likely = is_likely(places)
+        starts.append(places[likely])
+        wanted = [(place + 1, limit) for (place, limit), taken in zip(hits, likely.tolist(), strict=True) if not taken]
+    found = np.concatenate(starts)
+    found.sort()
+    return found
 
 
 def walk(buffer: Bytes, begin: int, end: int, layout: Layout) -> tuple[list[int], int]:
     """Offsets of the whole records in ``begin`` .. ``end``, and where the first that is not whole or sane begins."""
     length_of = struct.Struct(layout.order + "I").unpack_from
-    at, extra, smallest, largest, multiple = (
-        layout.length_at,
-        layout.extra,
-        layout.smallest,
-        layout.largest,
-        layout.multiple,
-    )
+    at, extra, multiple = layout.length_at, layout.extra, layout.multiple
+    smallest, largest = layout.smallest, layout.largest
     memory = buffer.data
     last = end - at - 4
     offsets: list[int] = []
@@ -83,28 +106,46 @@ def walk_chains(buffer: Bytes, starts: Offsets, end: int, layout: Layout) -> tup
     """As ``walk`` from ``starts[0]``, all ``starts`` (ascending) at once; None when one of them begins no record."""
     lengths = view(buffer[layout.length_at :], layout.order + "u4")
     current, limits = starts[:-1], starts[1:]
-    found = []
+    chain = np.arange(len(starts) - 1, dtype=np.min_scalar_type(len(starts)))
+    found, chains = [], []
     while len(current) >= FEW_CHAINS:
         length = lengths[current]
-        following = current + layout.extra + length
-        if (following > limits).any() or length.min() < layout.smallest:
+        if layout.smallest and length.min() < layout.smallest:  # it may not move on at all
             return None
         found.append(current)
-        going = following < limits
-        current = following
-        if not going.all():
-            current, limits = current[going], limits[going]
-    for start, limit in zip(current.tolist(), limits.tolist(), strict=True):
+        chains.append(chain)
+        current = current + layout.extra + length
+        going = current < limits
+        if np.count_nonzero(going) < len(going):
+            stopped = ~going
+            if (current[stopped] != limits[stopped]).any():
+                return None
+            current, limits, chain = current[going], limits[going], chain[going]
+    rest = [
+        *zip(chain.tolist(), current.tolist(), limits.tolist(), strict=True),
+        (len(starts) - 1, int(starts[-1]), end),
+    ]
+    for number, start, limit in rest:
         offsets, stop = walk(buffer, start, limit, layout)
-        if stop != limit:
+        if stop != limit and limit != end:  # the last chain ends wherever the whole records end
             return None
         found.append(np.array(offsets, np.int64))
-    # The last chain ends wherever the whole records end.
-    offsets, stop = walk(buffer, int(starts[-1]), end, layout)
-    found.append(np.array(offsets, np.int64))
-    together = np.concatenate(found)
-    together.sort()
+        chains.append(np.full(len(offsets), number, chain.dtype))
+    # Each chain's offsets ascend already; a stable sort by so small a type is a radix sort.
+    together = np.concatenate(found)[np.argsort(np.concatenate(chains), kind="stable")]
     length = lengths[together]
     if (length > layout.largest).any() or (layout.multiple > 1 and (length % layout.multiple).any()):
         return None
     return together, stop
+
+
+def index(buffer: Bytes, starts: Offsets, end: int, layout: Layout) -> tuple[Offsets, int]:
+    """Offsets of the whole records from ``starts[0]`` to ``end``, and where the first that is not whole or sane begins.
+
+    ``starts`` as from ``likely_starts``; ``buffer`` reaches beyond ``end`` by a record's header at least.
+    """
+    found = walk_chains(buffer, starts, end, layout)
+    if found is None:
+        offsets, stop = walk(buffer, int(starts[0]), end, layout)
+        return np.array(offsets, np.int64), stop
+    return found

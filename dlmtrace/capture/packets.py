@@ -77,6 +77,7 @@ class FileSummary:
     link_types: list[int] = field(default_factory=list)
     comments: list[str] = field(default_factory=list)
     dropped: int = 0  # packets that the capturer says it dropped (pcapng statistics)
+    untimed: int = 0  # packets without a time (pcapng simple packets); they carry that of the packet before
 
 
 @dataclass(frozen=True, slots=True)
