@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+"""Run dlmtrace beside tshark and tcptrace on generated captures, in turn, and print Markdown tables.
+
+  run.py                       everything: 20 MB, 200 MB and 1 GB, all variants; takes about half an hour
+  run.py --sizes 20 --rounds 5 throughput    one table, small
+
+A tool that needs more than a minute is not repeated. Times are wall times with the file in the page cache; memory is
+the largest resident set of the process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import statistics
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from generate import DATA, VARIANTS, generated
+
+DLMTRACE = str(Path(sys.executable).parent / "dlmtrace")
+PATIENCE = 60  # seconds after which a tool is not run again
+FIELDS = ["frame.number", "frame.time_epoch", "ip.src", "ip.dst", "tcp.stream", "dlm3.h.cmd", "dlm3.h.length"]
+
+
+def tshark(*arguments: str) -> list[str]:
+    return ["tshark", "-n", "-o", "tcp.reassemble_out_of_order:TRUE", *arguments]
+
+
+INFO = [DLMTRACE, "info"]
+TOOLS = [
+    INFO,
+    tshark("-q", "-z", "io,stat,0", "-r"),
+    tshark("-T", "fields", *(word for field in FIELDS for word in ("-e", field)), "-r"),
+    ["tcptrace", "-n"],
+]
+
+
+class Measurement(NamedTuple):
+    seconds: float
+    mebibytes: float
+
+
+class Result(NamedTuple):
+    command: list[str]
+    size: int  # bytes of capture
+    measurements: list[Measurement]
+
+    @property
+    def label(self) -> str:
+        """The command as one would type it, before the file."""
+        return f"`{' '.join([Path(self.command[0]).name, *self.command[1:]])}`"
+
+    @property
+    def seconds(self) -> float:
+        return statistics.median(measurement.seconds for measurement in self.measurements)
+
+    @property
+    def rate(self) -> float:
+        """MB/s of wall time."""
+        return self.size / 1e6 / self.seconds
+
+    @property
+    def memory(self) -> float:
+        return max(measurement.mebibytes for measurement in self.measurements)
+
+
+def measure(command: Sequence[str]) -> Measurement:
+    start = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    messages = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{' '.join(command)}: exit status {process.returncode}\n{messages.decode()}")
+    return Measurement(seconds, usage.ru_maxrss / 1024)
+
+
+def in_turn(runs: Sequence[tuple[list[str], Path]], rounds: int) -> list[Result]:
+    """Run all commands once, then all again: a change of the machine's load meets every tool."""
+    for _, path in runs:
+        path.read_bytes()  # into the page cache
+    results = [Result(command, path.stat().st_size, []) for command, path in runs]
+    for _ in range(rounds):
+        for result, (_, path) in zip(results, runs, strict=True):
+            if not result.measurements or result.measurements[0].seconds < PATIENCE:
+                result.measurements.append(measure([*result.command, str(path)]))
+    return results
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def throughput(sizes: Sequence[int], variants: Sequence[str], rounds: int) -> None:
+    """Whole captures: every variant at the middle size, the plain one at all sizes."""
+    print("## Throughput\n")
+    files = [("plain", size) for size in sizes] if "plain" in variants else []
+    files += [(variant, sorted(sizes)[len(sizes) // 2]) for variant in variants if variant != "plain"]
+    for variant, size in files:
+        path = generated(variant, size)
+        results = in_turn([(command, path) for command in TOOLS], rounds)
+        print(f"{variant}, {path.stat().st_size / 1e6:.0f} MB\n")
+        rows = [
+            [r.label, f"{r.seconds:.2f}", f"{r.rate:.0f}", f"{r.memory:.0f}", str(len(r.measurements))] for r in results
+        ]
+        print(table(["command", "wall s", "MB/s", "memory MiB", "runs"], rows), flush=True)
+
+
+def first_packets(source: Path, count: int) -> Path:
+    """A capture of the first packets of another."""
+    capture = source.read_bytes()
+    end = 24
+    for _ in range(count):
+        end += 16 + struct.unpack_from("<I", capture, end + 8)[0]
+    path = DATA / f"first-{count}.pcap"
+    path.write_bytes(capture[:end])
+    return path
+
+
+def start_up(rounds: int) -> None:
+    print("## Start-up: 100 packets\n")
+    path = first_packets(generated("plain", 20), 100)
+    results = in_turn([(INFO, path), (tshark("-r"), path)], 5 * rounds)
+    rows = [
+        [
+            r.label,
+            f"{r.seconds:.3f}",
+            f"{min(measurement.seconds for measurement in r.measurements):.3f}",
+            f"{r.memory:.0f}",
+            str(len(r.measurements)),
+        ]
+        for r in results
+    ]
+    print(table(["command", "median s", "best s", "memory MiB", "runs"], rows), flush=True)
+
+
+def decode(sizes: Sequence[int], rounds: int) -> None:
+    """JSON of every frame; tshark gets the smallest capture, since only the rate is compared."""
+    print("## Decoding to JSON\n")
+    runs = [
+        ([DLMTRACE, "decode", "--format", "jsonl"], generated("plain", sorted(sizes)[len(sizes) // 2])),
+        (tshark("-T", "json", "-r"), generated("plain", min(sizes))),
+    ]
+    results = in_turn(runs, rounds)
+    slowest = min(result.rate for result in results)
+    rows = [
+        [
+            r.label,
+            f"{r.size / 1e6:.0f}",
+            f"{r.seconds:.2f}",
+            f"{r.rate:.1f}",
+            f"{r.rate / slowest:.1f}",
+            f"{r.memory:.0f}",
+            str(len(r.measurements)),
+        ]
+        for r in results
+    ]
+    print(table(["command", "MB", "wall s", "MB/s", "times the slower", "memory MiB", "runs"], rows), flush=True)
+
+
+def versions() -> str:
+    def first_line(*command: str) -> str:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return (done.stdout + done.stderr).strip().splitlines()[0]
+
+    return ", ".join(
+        [
+            f"{os.cpu_count()} CPUs",
+            f"CPython {platform.python_version()}",
+            first_line(DLMTRACE, "--version"),
+            first_line("tshark", "--version"),
+            first_line("tcptrace", "-v"),
+        ]
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tables", nargs="*", help="throughput, start-up, decode (default: all)")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[20, 200, 1000], metavar="MB")
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    makers: dict[str, Callable[[], None]] = {
+        "throughput": lambda: throughput(options.sizes, options.variants, options.rounds),
+        "start-up": lambda: start_up(options.rounds),
+        "decode": lambda: decode(options.sizes, options.rounds),
+    }
+    unknown = set(options.tables) - set(makers)
+    if unknown:
+        parser.error(f"no such table: {', '.join(sorted(unknown))}")
+    for tool in ("tshark", "tcptrace"):
+        if shutil.which(tool) is None:
+            sys.exit(f"{tool} is not installed (Debian: apt install {tool})")
+    print(versions() + "\n")
+    for name in options.tables or makers:
+        makers[name]()
+
+
+if __name__ == "__main__":
+    main()
