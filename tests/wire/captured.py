@@ -1,44 +1,31 @@
 """Frames of the real captures: every kind that a capture has, and an even sample of the rest."""
 
-import importlib.util
-import struct
-import sys
-from collections import Counter
-from functools import lru_cache
+from collections.abc import Iterator
 from typing import Any
 
-from evidence import CAPTURES, capture_bytes
+import numpy as np
+import numpy.typing as npt
+from evidence import capture_path
 
-FIRST_OF_A_KIND, AT_MOST = 12, 3000
+from dlmtrace.framing.frames import FrameBatch
+from dlmtrace.pipeline import Trace
 
-
-@lru_cache(maxsize=2)
-def frames_of(file: str) -> tuple[bytes, ...]:
-    """All frames of a small capture; of a larger one the first of every kind and every n-th."""
-    found = [frame.data for frame in _walk().frames(capture_bytes(file))]
-    step = -(-len(found) // AT_MOST)
-    kinds: Counter[bytes] = Counter()
-    chosen = []
-    for index, frame in enumerate(found):
-        kind = _kind(frame)
-        kinds[kind] += 1
-        if index % step == 0 or kinds[kind] <= FIRST_OF_A_KIND:
-            chosen.append(frame)
-    return tuple(chosen)
+AT_MOST = 2500
+"""Frames of a batch, apart from the first of each kind; the smaller captures are one batch with fewer."""
 
 
-def _kind(frame: bytes) -> bytes:
-    """h_version, h_cmd, and h_cmd and type of what carries the body."""
-    inner = 24 + struct.unpack_from("<H", frame, 18)[0] if frame[14] == 3 else 0
-    return frame[:4] + frame[14:15] + frame[inner + 14 : inner + 20]
+def batches_of(file: str) -> Iterator[tuple[FrameBatch, npt.NDArray[np.int64]]]:
+    """Batches of a capture, each with the rows of the frames chosen from it."""
+    for batch in Trace([str(capture_path(file))]).batches():
+        if not len(batch):
+            continue
+        columns: list[npt.NDArray[Any]] = [batch.header["h_version"], batch.header["h_cmd"], batch.command, batch.type]
+        kinds = np.stack([*(column.astype(np.int64) for column in columns), batch.frames["state"].astype(np.int64)])
+        first_of_a_kind = np.unique(kinds, axis=1, return_index=True)[1]
+        every_nth = np.arange(0, len(batch), -(-len(batch) // AT_MOST))
+        yield batch, np.union1d(first_of_a_kind, every_nth)
 
 
-def _walk() -> Any:
-    """The stand-alone walker of the lab, which shares nothing with the package."""
-    if "walk" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("walk", CAPTURES / "lab" / "walk.py")
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules["walk"] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules["walk"])
-    return sys.modules["walk"].Walk()
+def frames_of(file: str) -> list[bytes]:
+    """The chosen frames, as captured."""
+    return [batch.bytes_of(row) for batch, rows in batches_of(file) for row in rows]

@@ -7,32 +7,36 @@ import numpy as np
 import pytest
 from evidence import CAPTURE_FILES
 
+from dlmtrace.framing.frames import WHOLE, FrameBatch
 from dlmtrace.wire import columns
 from dlmtrace.wire.frame import build, parse
 from dlmtrace.wire.tree import parts
 
-from .captured import frames_of
+from .captured import batches_of, frames_of
 
 Records = dict[str, list[tuple[int, Any]]]
 """Structures found by Construct: name of the layout -> offset in the buffer and the container, of each."""
 
 
+def fields(part: Any) -> dict[str, Any]:
+    """The fields of a body, of what OPTS carries, or of a payload; none where it stayed bytes."""
+    return part if isinstance(part, dict) else {}
+
+
 def structures(frame: Any, offset: int, found: Records) -> None:
     """Add the fixed structures of a parsed frame that begins at ``offset``."""
-    header, body = frame.header, frame.body
+    header, body = frame.header, fields(frame.body)
     found["SEQUENCE_HEADER" if "h_seq" in header else "HEADER"].append((offset, header))
     behind = offset + 16
-    if isinstance(body, bytes):
-        return
     if "o_nextcmd" in body:
         found["OPTIONS"].append((behind, body))
-        if not isinstance(body.inner, bytes):
-            structures(body.inner, behind + 8 + body.o_optlen, found)
+        if "header" in fields(body["inner"]):
+            structures(body["inner"], behind + 8 + body["o_optlen"], found)
     elif "m_type" in body:
         found["MESSAGE"].append((behind, body))
     elif "rc_type" in body:
         found["RECOVERY"].append((behind, body))
-        payload = {} if isinstance(body.rc_buf, bytes) else body.rc_buf
+        payload = fields(body["rc_buf"])
         for field, layout in (("rs_flags", "STATUS_REQUEST"), ("rf_num_slots", "CONFIG"), ("rl_lkid", "LOCK")):
             if field in payload:
                 found[layout].append((behind + 32, payload))
@@ -40,26 +44,45 @@ def structures(frame: Any, offset: int, found: Records) -> None:
             found["SLOT"].append((behind + 64 + 16 * index, slot))
 
 
+def assert_alike(rows: Any, containers: list[Any]) -> None:
+    """Every field of the structured ``rows`` has the value that Construct read."""
+    for name in rows.dtype.names:
+        in_columns = [value.tobytes() for value in rows[name]] if name == "rl_name" else rows[name].tolist()
+        assert in_columns == [container[name] for container in containers], name
+
+
+def assert_batch_alike(batch: FrameBatch, rows: Any, frames: list[Any]) -> None:
+    """What the batch tells of its frames is what Construct read in them."""
+    carrying = [fields(frame.body).get("inner", frame) for frame in frames]
+    bodies = [fields(frame.body) for frame in carrying]
+    assert batch.command[rows].tolist() == [frame.header.h_cmd for frame in carrying]
+    assert batch.type[rows].tolist() == [body.get("m_type", body.get("rc_type", 0)) for body in bodies]
+    assert batch.sequence[rows].tolist() == [frame.header.get("h_seq", -1) for frame in frames]
+    for read, has, field in (
+        (batch.message, batch.is_message[rows], "m_type"),
+        (batch.recovery, batch.is_recovery[rows], "rc_type"),
+    ):
+        assert has.tolist() == [field in body for body in bodies]
+        assert_alike(read(rows[has]), [body for body in bodies if field in body])
+
+
 @pytest.mark.parametrize("file", CAPTURE_FILES)
 def test_every_reader_sees_the_same_frames(file: str) -> None:
-    frames = frames_of(file)
-    assert frames
-    buffer = np.frombuffer(b"".join(frames), np.uint8)
-    found: Records = defaultdict(list)
-    offset = 0
-    for data in frames:
-        frame = parse(data)
-        assert build(frame) == data
-        assert frame.surplus == b""
-        structures(frame, offset, found)
-        offset += len(data)
-    for layout, records in found.items():
-        dtype: np.dtype[Any] = getattr(columns, layout)
-        rows = columns.gather(buffer, dtype, np.array([place for place, _ in records]))
-        for name in dtype.names or ():
-            seen = [container[name] for _, container in records]
-            in_columns = [value.tobytes() for value in rows[name]] if name == "rl_name" else rows[name].tolist()
-            assert in_columns == seen, f"{layout}.{name}"
+    total = 0
+    for batch, rows in batches_of(file):
+        frames = [parse(batch.bytes_of(row)) for row in rows]
+        found: Records = defaultdict(list)
+        for row, frame in zip(rows, frames, strict=True):
+            assert build(frame) == batch.bytes_of(row)
+            assert frame.surplus == b""
+            structures(frame, int(batch.frames["offset"][row]), found)
+        for layout, records in found.items():
+            offsets = np.array([offset for offset, _ in records])
+            assert_alike(columns.gather(batch.buffer, getattr(columns, layout), offsets), [each for _, each in records])
+        whole = batch.frames["state"][rows] == WHOLE
+        assert_batch_alike(batch, rows[whole], [frame for frame, here in zip(frames, whole, strict=True) if here])
+        total += len(rows)
+    assert total
 
 
 @pytest.mark.parametrize("file", ["clean-3.1-tcp.pcap", "clean-6.12-tcp.pcap", "recovery-locks-3node.pcap"])
