@@ -35,7 +35,7 @@ def dtype_of(declaration: Any) -> np.dtype[Any]:
     if letters is not None:
         # widths from construct: numpy reads the letter L as 8 bytes
         return np.dtype(f"{letters[0]}{'i' if letters[1].islower() else 'u'}{declaration.sizeof()}")
-    while isinstance(declaration, (C.Renamed, C.Adapter)):
+    while isinstance(declaration, C.Renamed):
         declaration = declaration.subcon
     try:
         size = declaration.sizeof()

@@ -11,66 +11,58 @@ from typing import Any
 import construct as C
 
 
-class Enumerated(C.Adapter):  # type: ignore[misc]
-    """An integer with names: parses to a member of ``values``, or to the plain number when it has no name."""
+class Number(C.Subconstruct):  # type: ignore[misc]
+    """An integer that people read in its own way: parsed and built as ``subcon`` does, shown by ``text``."""
+
+    def text(self, value: int) -> str:
+        raise NotImplementedError
+
+
+class Enumerated(Number):
+    """A number with names: parses to a member of ``values``, or to the plain number when it has no name."""
 
     def __init__(self, subcon: Any, values: type[IntEnum]) -> None:
         super().__init__(subcon)
         self.values = values
+        self._members = values._value2member_map_
 
-    def _decode(self, obj: int, context: Any, path: str) -> int:
-        return self.values._value2member_map_.get(obj, obj)  # type: ignore[return-value]
-
-    def _encode(self, obj: int, context: Any, path: str) -> int:
-        return int(obj)
+    def _parse(self, stream: Any, context: Any, path: str) -> Any:
+        value = self.subcon._parsereport(stream, context, path)
+        return self._members.get(value, value)
 
     def text(self, value: int) -> str:
-        member = self.values._value2member_map_.get(value)
+        member = self._members.get(value)
         return str(value) if member is None else member.name
 
 
-class Flags(C.Adapter):  # type: ignore[misc]
-    """A bit mask with names: parses to ``values``, which keeps bits that have no name (FlagsEnum would lose them)."""
+class Flags(Number):
+    """A bit mask with names.
+
+    Parses to the plain number: construct's FlagsEnum would lose bits without a name, and IntFlag remembers every
+    combination that it ever saw, so that memory would grow with what a peer sends.
+    """
 
     def __init__(self, subcon: Any, values: type[IntFlag]) -> None:
         super().__init__(subcon)
         self.values = values
 
-    def _decode(self, obj: int, context: Any, path: str) -> int:
-        return self.values(obj) if obj >= 0 else obj
-
-    def _encode(self, obj: int, context: Any, path: str) -> int:
-        return int(obj)
-
     def text(self, value: int) -> str:
         """Names joined by ``|``, bits without a name as one hexadecimal number, ``0`` for none."""
         bits = value & ((1 << 8 * self.sizeof()) - 1)
-        names = [flag.name or "" for flag in self.values if bits & flag]
-        rest = bits & ~sum(self.values)
+        names = [flag.name or "" for flag in self.values if bits & flag.value]
+        rest = bits & ~sum(flag.value for flag in self.values)
         return "|".join(names + [hex(rest)] * bool(rest)) or "0"
 
 
-class Version(C.Adapter):  # type: ignore[misc]
+class Version(Number):
     """h_version: major number in the high half, minor in the low half."""
-
-    def _decode(self, obj: int, context: Any, path: str) -> int:
-        return obj
-
-    def _encode(self, obj: int, context: Any, path: str) -> int:
-        return obj
 
     def text(self, value: int) -> str:
         return f"{value >> 16}.{value & 0xFFFF}"
 
 
-class Hexadecimal(C.Adapter):  # type: ignore[misc]
-    """An integer that people write in hexadecimal: lock ids, hashes, addresses."""
-
-    def _decode(self, obj: int, context: Any, path: str) -> int:
-        return obj
-
-    def _encode(self, obj: int, context: Any, path: str) -> int:
-        return obj
+class Hexadecimal(Number):
+    """A number that people write in hexadecimal: lock ids, hashes, addresses."""
 
     def text(self, value: int) -> str:
         return hex(value)
@@ -125,8 +117,8 @@ class Field:
 
     def text(self, value: int) -> str:
         """The integer ``value`` as people read it: a name, names of flags, hexadecimal, or the number."""
-        adapter = _unwrap(self.declaration)
-        return adapter.text(value) if hasattr(adapter, "text") else str(value)
+        number = _unwrap(self.declaration)
+        return number.text(value) if isinstance(number, Number) else str(value)
 
 
 def _unwrap(declaration: Any) -> Any:
@@ -138,7 +130,7 @@ def _unwrap(declaration: Any) -> Any:
 
 def integer_format(declaration: Any) -> str | None:
     """Format of an integer in the letters of ``struct`` ("<L", ">H", …; standard sizes), None for anything else."""
-    while isinstance(declaration, (C.Renamed, C.Adapter)):
+    while isinstance(declaration, (C.Renamed, Number)):
         declaration = declaration.subcon
     return declaration.fmtstr if isinstance(declaration, C.FormatField) else None
 

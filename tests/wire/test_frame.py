@@ -11,6 +11,7 @@ from dlmtrace.wire.enums import (
     AstFlags,
     Command,
     LockFlags,
+    LockspaceFlags,
     MessageType,
     Mode,
     RecoveryType,
@@ -112,7 +113,7 @@ def test_status_asks_for_slots_and_says_nothing_in_version_3_0() -> None:
     asked = parsed(recovery(1, struct.pack("<IIQ", 1, 0, 0)))
     assert asked.body.rc_type is RecoveryType.STATUS
     assert (asked.body.rc_id, asked.body.rc_seq, asked.body.rc_seq_reply) == (9, 4, 3)
-    assert asked.body.rc_buf.rs_flags is StatusRequestFlags.NEED_SLOTS
+    assert asked.body.rc_buf.rs_flags == StatusRequestFlags.NEED_SLOTS
     assert parsed(recovery(1, version=V30)).body.rc_buf == b""
 
 
@@ -121,7 +122,7 @@ def test_status_reply_with_slots() -> None:
     slots = struct.pack("<IHHQ", 5, 1, 0, 0) + struct.pack("<IHHQ", 6, 2, 0, 0)
     reply = parsed(recovery(5, config + slots + bytes(4), result=0x0F)).body
     assert (reply.rc_result, reply.rc_buf.rf_lvblen, reply.rc_buf.rf_our_slot) == (0x0F, 32, 2)
-    assert (reply.rc_buf.rf_lsflags.name, reply.rc_buf.rf_generation) == ("NODIR", 7)
+    assert (reply.rc_buf.rf_lsflags, reply.rc_buf.rf_generation) == (LockspaceFlags.NODIR, 7)
     assert [(slot.ro_nodeid, slot.ro_slot) for slot in reply.rc_buf.slots] == [(5, 1), (6, 2)]
     assert reply.rc_buf.rest == bytes(4)
 
