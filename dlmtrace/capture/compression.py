@@ -23,12 +23,13 @@ XZ_MEMORY = 256 << 20  # the largest preset needs 65 MiB
 
 
 class _Decoder(Protocol):
-    """One member, frame or stream, with the interface of ``lzma.LZMADecompressor``."""
+    """One member, frame or stream, with the interface of ``lzma.LZMADecompressor``.
+
+    It has more to give of the input it took when, and only when, it gave as much as ``max_length`` allowed.
+    """
 
     @property
     def eof(self) -> bool: ...
-    @property
-    def needs_input(self) -> bool: ...
     @property
     def unused_data(self) -> bytes | None: ...
     def decompress(self, data: bytes, max_length: int) -> bytes: ...
@@ -36,8 +37,6 @@ class _Decoder(Protocol):
 
 class _GzipMember:
     """``zlib.decompressobj`` keeps the input it did not take in ``unconsumed_tail``; here it is carried on."""
-
-    needs_input = True
 
     def __init__(self) -> None:
         import zlib
@@ -53,9 +52,7 @@ class _GzipMember:
         return self._member.unused_data
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
-        decoded = self._member.decompress(self._member.unconsumed_tail + data, max_length)
-        self.needs_input = len(decoded) < max_length
-        return decoded
+        return self._member.decompress(self._member.unconsumed_tail + data, max_length)
 
 
 class _ZstdFrame:
@@ -70,10 +67,6 @@ class _ZstdFrame:
     @property
     def eof(self) -> bool:
         return bool(self._frame.eof) and not self._decoded
-
-    @property
-    def needs_input(self) -> bool:
-        return not self._decoded
 
     @property
     def unused_data(self) -> bytes:
@@ -132,20 +125,21 @@ class Decompressor:
         self._read = read
         self._input = memoryview(head)
         self._decoder, self._error = _decoder(compression)
+        self._full = False  # the last step gave as much as it might: the decoder has more
         self._between = False  # behind a member, where the next may begin
         self._ended = False
 
     @property
     def has_input(self) -> bool:
         """Whether a step can be made without reading."""
-        return bool(self._input) or not self._decoder.needs_input
+        return bool(self._input) or self._full
 
     def step(self, limit: int) -> bytes | None:
         """At most ``limit`` decoded bytes; b"" when this step gave none, None at the end."""
         if self._ended or (self._between and not self._next_member()):
             return None
         piece = b""
-        if self._decoder.needs_input:
+        if not self._full:
             piece = self._take_piece()
             if not piece:
                 self._stop(f"the {self.compression} data ends too early")
@@ -155,9 +149,10 @@ class Decompressor:
         except self._error as error:
             self._stop(f"the {self.compression} data is damaged ({error})")
             return None
+        self._full = len(decoded) == limit
         if self._decoder.eof:
             self._input = memoryview((self._decoder.unused_data or b"") + bytes(self._input))
-            self._between = True
+            self._between, self._full = True, False
         return decoded
 
     def _take_piece(self) -> bytes:

@@ -157,7 +157,7 @@ class PcapngReader(Reader):
         return likely_starts(buffer, filled, pattern, 0, is_likely)
 
     def _blocks(self, buffer: Bytes, offsets: Offsets, lengths: Offsets, parts: list[Records]) -> int | None:
-        """Read blocks and add the records of their packets to ``parts``; place of one too short for its type, if any."""
+        """Add the records of the packets among some blocks to ``parts``; place of a block too short for its type."""
         types = view(buffer, self._order + "u4")[offsets]
         begin = 0
         for row in np.flatnonzero(types != ENHANCED_PACKET).tolist():
@@ -310,10 +310,11 @@ class PcapngReader(Reader):
         while going.any() and len(self.summary.comments) < MOST_COMMENTS:
             at, end, packet = at[going], end[going], packet[going]
             code, length = halves[at], halves[at + 2].astype(np.int64)
-            for row in np.flatnonzero(code == COMMENT).tolist():
+            for row in np.flatnonzero(code == COMMENT)[:MOST_COMMENTS].tolist():
+                # All comments of the packet from here on.
                 self._add_comments(buffer[at[row] : end[row]].tobytes(), 0, f"packet {packet[row]}: ")
             at = at + 4 + length + -length % 4
-            going = (code != 0) & (at + 4 <= end)
+            going = (code != 0) & (code != COMMENT) & (at + 4 <= end)
 
     def _note_unreadable(self, numbers: Offsets, offsets: Offsets) -> None:
         if not self._unreadable and self._windows:
