@@ -202,8 +202,8 @@ def netem_tcp() -> None:
             lab.join(LOCKSPACE, node)
         for node in lab.nodes:
             output = node.sh(
-                "modprobe sch_netem; tc qdisc add dev eth0 root netem limit 1000 delay 3ms 2ms loss 3% duplicate 2% "
-                "reorder 25% 50% && tc qdisc show dev eth0"
+                "modprobe sch_netem; /sbin/tc qdisc add dev eth0 root netem limit 1000 delay 3ms 2ms loss 3% "
+                "duplicate 2% reorder 25% 50% && /sbin/tc qdisc show dev eth0"
             )
             lab.note("netem", node=node.number, out=output)
         drop = "numgen random mod 100 '<' 2 drop"
@@ -219,7 +219,7 @@ def netem_tcp() -> None:
         for node in lab.nodes:
             lab.wait_load(node)
         for node in lab.nodes:
-            output = node.sh("tc -s qdisc show dev eth0; tc qdisc del dev eth0 root")
+            output = node.sh("/sbin/tc -s qdisc show dev eth0; /sbin/tc qdisc del dev eth0 root")
             lab.note("netem counters", node=node.number, out=output)
         lab.nodes[1].sh("nft flush ruleset")
         time.sleep(1)
