@@ -6,11 +6,12 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from dlmtrace.capture.dissect import Dissector
-from dlmtrace.capture.packets import PacketBatch
 from dlmtrace.capture.segments import TrafficSummary
 from dlmtrace.capture.source import Capture
 from dlmtrace.framing.framer import Framer
 from dlmtrace.framing.frames import FrameBatch
+from dlmtrace.transport.sctp import SctpTransport
+from dlmtrace.transport.signature import PortFinder
 from dlmtrace.transport.tcp import TcpTransport
 
 PORT = 21064
@@ -18,27 +19,39 @@ PORT = 21064
 
 
 class Trace:
-    """Everything that some capture files hold of DLM.  Raises UnusableInput when one of them cannot be read at all."""
+    """Everything that some capture files hold of DLM.  Raises UnusableInput when one of them cannot be read at all.
+
+    With ``any_port`` the ports are found by the frames' signature; ``ports`` then only tells clients from servers.
+    """
 
     def __init__(self, paths: Sequence[str], ports: frozenset[int] = frozenset({PORT}), any_port: bool = False) -> None:
         self.capture = Capture(paths)
         self._dissector = Dissector(ports, any_port)
+        self._finder = PortFinder() if any_port else None
         numbers = itertools.count()
         self._tcp = TcpTransport(ports, numbers)
+        self._sctp = SctpTransport(ports, numbers)
         self._framer = Framer()
 
     @property
     def traffic(self) -> TrafficSummary:
         """What the link and network layers saw so far."""
-        return self._dissector.summary
+        summary = self._dissector.summary
+        if self._finder is not None:
+            summary.dlm_packets = self._finder.packets
+        return summary
 
     def batches(self) -> Iterator[FrameBatch]:
-        """The frames, a batch of packets at a time."""
+        """The frames, a batch of packets at a time; the last one when the capture is over."""
+        sctp = False
         for batch in self.capture.batches():
-            yield from self._feed(batch)
+            traffic = self._dissector.feed(batch)
+            if self._finder is not None:
+                traffic = self._finder.feed(traffic)
+            yield self._framer.feed(self._tcp.feed(batch, traffic.tcp))
+            sctp = sctp or len(traffic.sctp.row) > 0
+            if sctp:
+                yield self._framer.feed(self._sctp.feed(batch, traffic.sctp))
         self._dissector.finish()
         yield self._framer.feed(self._tcp.finish())
-
-    def _feed(self, batch: PacketBatch) -> Iterator[FrameBatch]:
-        traffic = self._dissector.feed(batch)
-        yield self._framer.feed(self._tcp.feed(batch, traffic.tcp))
+        yield self._framer.feed(self._sctp.finish())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -22,6 +23,9 @@ from dlmtrace.wire.enums import Command
 Int = npt.NDArray[np.int64]
 
 COMMAND_OFFSET: int = HEADER.fields["h_cmd"][1]  # type: ignore[index]
+
+BLOCK = 128
+"""Bytes that are copied at once when pieces are joined; at most TAIL."""
 
 _NOTHING = np.empty(0, np.int64)
 
@@ -57,6 +61,17 @@ class _Direction:
     framing: Framing
     carry: bytes = b""  # the beginning of a frame whose end is still to come
     rows: Rows | None = None  # what carried it
+
+
+@dataclass(slots=True)
+class _RunRows:
+    """Rows start … stop are those of a run; those before ``fresh`` were left over from the last batch."""
+
+    run: Run
+    direction: _Direction
+    start: int
+    fresh: int
+    stop: int
 
 
 @dataclass(slots=True)
@@ -98,19 +113,17 @@ class Framer:
 
     def feed(self, pieces: Pieces) -> FrameBatch:
         """The frames that these pieces complete."""
-        raw, rows, runs = self._join(pieces)
-        buffer = np.frombuffer(raw, np.uint8)
+        rows, runs, carried = self._rows(pieces)
         ends = np.cumsum(rows.length)
+        buffer = _join(pieces, rows, runs, carried, ends)
         stretches, firsts = _stretches(runs, rows, ends)
-        table = _Table(stretches, rows, ends)
-        table.chains = self._walk_plainly([i for i in firsts if stretches[i].plain], stretches, buffer, raw, table)
-        view = memoryview(raw)
+        table = _Table(stretches, rows, ends, buffer)
+        table.chains = self._walk_plainly([i for i in firsts if stretches[i].plain], stretches, table)
         for i, stretch in enumerate(stretches):
-            if i in table.done:
-                continue
-            result = stretch.walk(view, stretch.low)
-            table.found.append((i, result))
-            self._keep(stretch, result.stop, raw, table)
+            if i not in table.done:
+                result = stretch.walk(table.data, stretch.low)
+                table.found.append((i, result))
+                self._keep(stretch, result.stop, table)
         connections = {run.connection.index: run.connection for run in pieces.runs}
         connections |= {event.connection.index: event.connection for event in pieces.events}
         for run in pieces.runs:
@@ -118,41 +131,28 @@ class Framer:
                 self._directions.pop((run.connection.index, run.side), None)
         return FrameBatch(buffer, table.frames(), _holes(pieces), table.skips(), pieces.events, connections)
 
-    def _join(self, pieces: Pieces) -> tuple[bytes, Rows, list[tuple[Run, _Direction, int, int]]]:
-        """The bytes of all runs, each behind what was left of its direction; their rows; each run's rows."""
-        views = {serial: buffer.data for serial, buffer in pieces.buffers.items()}
-        offset = pieces.offset.tolist()
-        stop = (pieces.offset + pieces.length).tolist()
-        serials = pieces.buffer.tolist()
-        parts: list[bytes | memoryview] = []
-        rows: list[Rows] = []
-        runs = []
-        count = 0
-        all_rows = Rows(
+    def _rows(self, pieces: Pieces) -> tuple[Rows, list[_RunRows], list[tuple[int, bytes]]]:
+        """Each run's rows behind what was left of its direction; where those leftovers begin, and their bytes."""
+        whole = Rows(
             pieces.length, pieces.position, pieces.hole, pieces.cut, pieces.ordinal, pieces.packet, pieces.time
         )
+        parts: list[Rows] = []
+        runs: list[_RunRows] = []
+        carried: list[tuple[int, bytes]] = []
+        count = 0
         for run in pieces.runs:
             direction = self._direction(run)
             start = count
             if direction.rows is not None:
-                parts.append(direction.carry)
-                rows.append(direction.rows)
+                carried.append((count, direction.carry))
+                parts.append(direction.rows)
                 count += len(direction.rows.length)
                 direction.carry, direction.rows = b"", None
-            parts += [
-                views[serial][low:high]
-                for serial, low, high in zip(
-                    serials[run.start : run.stop],
-                    offset[run.start : run.stop],
-                    stop[run.start : run.stop],
-                    strict=True,
-                )
-            ]
-            rows.append(all_rows.slice(run.start, run.stop))
+            fresh = count
+            parts.append(whole.slice(run.start, run.stop))
             count += run.stop - run.start
-            runs.append((run, direction, start, count))
-        parts.append(bytes(TAIL))
-        return b"".join(parts), Rows.join(rows), runs
+            runs.append(_RunRows(run, direction, start, fresh, count))
+        return Rows.join(parts), runs, carried
 
     def _direction(self, run: Run) -> _Direction:
         key = (run.connection.index, run.side)
@@ -162,17 +162,11 @@ class Framer:
             direction = self._directions[key] = _Direction(Framing(Sync.CERTAIN if begun else Sync.LOST))
         return direction
 
-    def _walk_plainly(
-        self,
-        plain: list[int],
-        stretches: list[_Stretch],
-        buffer: npt.NDArray[np.uint8],
-        raw: bytes,
-        table: _Table,
-    ) -> tuple[Int, Int, Int]:
+    def _walk_plainly(self, plain: list[int], stretches: list[_Stretch], table: _Table) -> tuple[Int, Int, Int]:
         """The stretches that are nothing but a chain of frames: offset, length, stretch of these."""
         if not plain:
             return _NOTHING, _NOTHING, _NOTHING
+        buffer = table.buffer
         index = np.array(plain, np.int64)
         low = np.array([stretches[i].low for i in plain], np.int64)
         high = np.array([stretches[i].high for i in plain], np.int64)
@@ -198,26 +192,63 @@ class Framer:
                 framing.sent_bare |= count > with_options
             table.done.add(i)
             if stretch.closed is not None:
-                table.found.append((i, stretch.walk(memoryview(raw), stop)))
+                table.found.append((i, stretch.walk(table.data, stop)))
                 stop = stretch.high
-            self._keep(stretch, stop, raw, table)
+            self._keep(stretch, stop, table)
         return chains.offset, chains.length, index[chains.stretch]
 
-    def _keep(self, stretch: _Stretch, stop: int, raw: bytes, table: _Table) -> None:
+    def _keep(self, stretch: _Stretch, stop: int, table: _Table) -> None:
         """Bytes from ``stop`` on wait for the next batch."""
         if stop == stretch.high:
             return
-        stretch.direction.carry = raw[stop : stretch.high]
+        stretch.direction.carry = table.buffer[stop : stretch.high].tobytes()
         stretch.direction.rows = table.rows_of(stop, stretch.high)
 
 
-def _stretches(runs: list[tuple[Run, _Direction, int, int]], rows: Rows, ends: Int) -> tuple[list[_Stretch], list[int]]:
+def _join(
+    pieces: Pieces, rows: Rows, runs: list[_RunRows], carried: list[tuple[int, bytes]], ends: Int
+) -> npt.NDArray[np.uint8]:
+    """The bytes of all rows back to back, TAIL zero bytes behind.
+
+    Pieces are short and many, so they are copied by columns: blocks of BLOCK bytes, in order, where a block that runs
+    over the end of its piece is overwritten by the next piece.  What lies in another buffer than most comes last.
+    """
+    total = int(ends[-1]) if len(ends) else 0
+    joined = np.empty(total + TAIL, np.uint8)
+    target = np.concatenate([np.arange(run.fresh, run.stop) for run in runs] or [_NOTHING])  # row of each piece
+    begin = (ends - rows.length)[target]
+    exact = [(int((ends - rows.length)[row]), np.frombuffer(carry, np.uint8)) for row, carry in carried]
+    if len(target):
+        main = max(pieces.buffers)
+        here = pieces.buffer == main
+        if not here.all():
+            for piece in np.flatnonzero(~here).tolist():
+                at = int(pieces.offset[piece])
+                data = pieces.buffers[int(pieces.buffer[piece])][at : at + int(pieces.length[piece])]
+                exact.append((int(begin[piece]), data))
+            begin = begin[here]
+        offset, blocks = pieces.offset[here], -(-pieces.length[here] // BLOCK)
+        behind = np.cumsum(blocks)
+        step = (np.arange(int(behind[-1]) if len(behind) else 0) - np.repeat(behind - blocks, blocks)) * BLOCK
+        source = pieces.buffers[main]
+        if len(step):
+            from_blocks = np.ndarray((len(source) - BLOCK + 1,), f"V{BLOCK}", source, strides=(1,))
+            to_blocks = np.ndarray((len(joined) - BLOCK + 1,), f"V{BLOCK}", joined, strides=(1,))
+            to_blocks[np.repeat(begin, blocks) + step] = from_blocks[np.repeat(offset, blocks) + step]
+    for at, data in exact:
+        joined[at : at + len(data)] = data
+    joined[total:] = 0
+    return joined
+
+
+def _stretches(runs: list[_RunRows], rows: Rows, ends: Int) -> tuple[list[_Stretch], list[int]]:
     """Runs cut at their holes; also the index of each run's first stretch."""
     stretches: list[_Stretch] = []
     firsts = []
     missing = np.flatnonzero(rows.hole)
-    bounds = np.searchsorted(missing, [[start, stop] for _, _, start, stop in runs]).tolist() if len(missing) else None
-    for number, (run, direction, start, stop) in enumerate(runs):
+    bounds = np.searchsorted(missing, [[each.start, each.stop] for each in runs]).tolist() if len(missing) else None
+    for number, each in enumerate(runs):
+        run, direction, start, stop = each.run, each.direction, each.start, each.stop
         breaks = missing[bounds[number][0] : bounds[number][1]].tolist() if bounds else []
         cuts = [start, *(row for row in breaks if row > start), stop]
         if start == stop:
@@ -242,13 +273,18 @@ def _stretches(runs: list[tuple[Run, _Direction, int, int]], rows: Rows, ends: I
 class _Table:
     """What the walks found, to be told as rows with their provenance."""
 
-    def __init__(self, stretches: list[_Stretch], rows: Rows, ends: Int) -> None:
-        self.stretches, self.rows, self.ends = stretches, rows, ends
+    def __init__(self, stretches: list[_Stretch], rows: Rows, ends: Int, buffer: npt.NDArray[np.uint8]) -> None:
+        self.stretches, self.rows, self.ends, self.buffer = stretches, rows, ends, buffer
         self.chains: tuple[Int, Int, Int] = (_NOTHING, _NOTHING, _NOTHING)
         self.found: list[tuple[int, Found]] = []
         self.done: set[int] = set()  # stretches walked by columns
         self._connection = np.array([stretch.connection.index for stretch in stretches], np.int64)
         self._side = np.array([stretch.side for stretch in stretches], np.int64)
+
+    @cached_property
+    def data(self) -> memoryview:
+        """The buffer for the exact walk."""
+        return memoryview(self.buffer.tobytes())
 
     def rows_of(self, low: int, high: int) -> Rows:
         """The rows that the bytes low … high of the joined buffer came in."""

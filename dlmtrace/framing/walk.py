@@ -36,8 +36,14 @@ class Chains:
 def plausible_headers(buffer: npt.NDArray[np.uint8], end: int) -> tuple[Int, npt.NDArray[np.void]]:
     """Offsets below ``end`` where a header of protocol 3.0 … 3.2 may begin (protocol page §1.4), and these headers."""
     version = buffer[: end + 3]
-    hits = (version[2:-1] == 3) & (version[1:-2] == 0) & (version[3:] == 0) & (version[:-3] <= 2)
-    offset = np.flatnonzero(hits)
+    hits = np.zeros(-(-end // 8) * 8, bool)
+    np.equal(version[2:-1], 3, out=hits[:end])
+    hits[:end] &= version[1:-2] == 0
+    hits[:end] &= version[3:] == 0
+    hits[:end] &= version[:-3] <= 2
+    eights = np.flatnonzero(hits.view(np.uint64))  # most of the bytes are none: look at eight at a time
+    row, column = np.nonzero(hits.reshape(-1, 8)[eights])
+    offset = eights[row] * 8 + column
     header = gather(buffer, HEADER, offset)
     length = header["h_length"]
     good = (header["h_pad"] == 0) & (length >= HEADER.itemsize) & (length <= MAXIMUM_LENGTH)
@@ -53,9 +59,7 @@ def chain(buffer: npt.NDArray[np.uint8], low: Int, high: Int) -> Chains:
     offset, header, stretch = offset[inside], header[inside], stretch[inside]
     length = header["h_length"].astype(np.int64)
     end = offset + length
-    carried = np.zeros(len(offset), bool)  # the header of a frame inside the OPTS frame just before
-    carried[1:] = (offset[1:] - offset[:-1] == _INNER) & (end[1:] == end[:-1]) & (header["h_cmd"][:-1] == Command.OPTS)
-    outer = ~carried
+    outer = _outermost(offset, end, stretch)
     offset, length, end, stretch = offset[outer], length[outer], end[outer], stretch[outer]
     if not len(offset):
         return Chains(offset, length, stretch, low.copy(), high - low < HEADER.itemsize)
@@ -73,3 +77,23 @@ def chain(buffer: npt.NDArray[np.uint8], low: Int, high: Int) -> Chains:
     stop = np.where(unfinished, offset[last], ends)
     whole = proved[stretch] & ~((np.arange(len(offset)) == last[stretch]) & unfinished[stretch])
     return Chains(offset[whole], length[whole], stretch[whole], stop, proved)
+
+
+def _outermost(offset: Int, end: Int, stretch: Int) -> npt.NDArray[np.bool_]:
+    """Which of these headers do not lie inside the frame of an earlier one, as the header that OPTS carries does, and
+    bytes of a name, LVB or number that happen to look like one."""
+    keep = np.ones(len(offset), bool)
+    inside = (offset[1:] < end[:-1]) & (stretch[1:] == stretch[:-1])
+    carried = inside & (end[1:] == end[:-1])
+    keep[1:] = ~carried
+    rest = np.flatnonzero(keep)
+    offset, end, stretch = offset[rest], end[rest], stretch[rest]
+    frame = -1  # the one whose inside is being dropped
+    for row in np.flatnonzero((offset[1:] < end[:-1]) & (stretch[1:] == stretch[:-1])).tolist():
+        if row <= frame:
+            continue
+        frame = row
+        while frame + 1 < len(rest) and offset[frame + 1] < end[row] and stretch[frame + 1] == stretch[row]:
+            frame += 1
+            keep[rest[frame]] = False
+    return keep

@@ -24,11 +24,12 @@ GRACE = 200_000_000
 REMEMBERED_HOLES = 64
 
 _NOTHING = np.empty(0, np.int64)
+NO_CUTS = Cuts(_NOTHING, _NOTHING)
 
 
 def no_arrivals() -> Arrivals:
     """Not a single segment."""
-    return Arrivals(_NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING)
+    return Arrivals(np.empty((7, 0), np.int64))
 
 
 class Delivery:
@@ -48,6 +49,7 @@ class Receiver:
     """
 
     __slots__ = (
+        "acknowledged",
         "acknowledged_gap",
         "connection",
         "cut_at_end",
@@ -57,23 +59,26 @@ class Receiver:
         "finish_position",
         "holes",
         "known",
+        "limit",
         "sequence",
         "side",
         "statistics",
         "waiting",
     )
 
-    def __init__(self, connection: Connection, side: int) -> None:
+    def __init__(self, connection: Connection, side: int, limit: int = WAITING_LIMIT) -> None:
         self.connection = connection
         self.side = side
+        self.limit = limit
         self.statistics: Direction = connection.directions[side]
         self.known = False  # does `sequence` mean anything yet?
         self.sequence = 0
         self.expected = 0
+        self.acknowledged = -1  # position up to which the other side acknowledged
         self.data_end = 0  # position behind the last byte delivered
         self.cut_at_end = 0  # bytes between data_end and expected that were cut off
         self.waiting = no_arrivals()
-        self.cuts = Cuts(_NOTHING, _NOTHING)
+        self.cuts = NO_CUTS
         self.holes: list[tuple[int, int]] = []  # the last ones declared
         self.acknowledged_gap: tuple[int, int] | None = None  # (expected, time when seen acknowledged)
         self.finish_position: int | None = None
@@ -81,16 +86,22 @@ class Receiver:
     @property
     def plain(self) -> bool:
         """Does a segment at ``expected`` simply continue the stream?"""
-        return self.known and not len(self.waiting.position) and not len(self.cuts.low)
+        return self.known and not len(self.waiting) and not len(self.cuts.low)
 
     def begin(self, sequence: int) -> None:
         """The stream's position 0 has this sequence number."""
         self.known, self.sequence = True, sequence
 
-    def advance(self, position: int, modulus: int = 1 << 32) -> None:
+    def advance(self, position: int) -> None:
         """Move ``expected`` to ``position``."""
-        self.sequence = (self.sequence + position - self.expected) % modulus
+        self.sequence = self.sequence + position - self.expected & 0xFFFFFFFF
         self.expected = position
+
+    def acknowledge(self, position: int) -> None:
+        """The other side has all before ``position``, which may be one past the end: that of a FIN."""
+        if self.finish_position is not None:
+            position = min(position, self.finish_position)
+        self.acknowledged = max(self.acknowledged, position)
 
     def continue_plainly(self, arrivals: Arrivals, length: int) -> Delivery:
         """Segments that follow each other from ``expected`` on, ``length`` bytes in all."""
@@ -104,22 +115,24 @@ class Receiver:
         return self._count(Delivery(arrivals, hole, cut))
 
     def receive(self, arrivals: Arrivals, cuts: Cuts) -> tuple[Sorted, list[Delivery]]:
-        """Segments in any order; also gives what was kept of them and which were repeated, for a closer look."""
-        result = sort_out(Arrivals.concatenate([self.waiting, arrivals]), self.expected)
+        """Segments in any order; also gives what was kept and which of ``arrivals`` came again, for a closer look."""
+        already = len(self.waiting)
+        result = sort_out(Arrivals.concatenate([self.waiting, arrivals]) if already else arrivals, self.expected)
+        result.repeated -= already
         self.waiting = result.kept
         if len(cuts.low):
             self.cuts = Cuts.union(
                 np.concatenate((self.cuts.low, cuts.low)), np.concatenate((self.cuts.high, cuts.high))
             )
         deliveries = [self._deliver()]
-        while int(self.waiting.length.sum()) > WAITING_LIMIT:
+        while int(self.waiting.length.sum()) > self.limit:
             deliveries.append(self._declare_hole())
         return result, deliveries
 
     def settle(self, now: int) -> list[Delivery]:
         """Declare the gap a hole if the other side's acknowledgement has proved it long enough."""
         deliveries = []
-        while len(self.waiting) and self.statistics.acknowledged > self.expected:
+        while len(self.waiting) and self.acknowledged > self.expected:
             if self.acknowledged_gap is None or self.acknowledged_gap[0] != self.expected:
                 self.acknowledged_gap = (self.expected, now)
             if now - self.acknowledged_gap[1] < GRACE:
@@ -138,14 +151,12 @@ class Receiver:
         # An acknowledgement one past the data may be that of a FIN which was not captured.
         if self.finish_position is not None:
             end = max(end, self.finish_position)
-        elif self.known and self.statistics.acknowledged > end + 1:
-            end = self.statistics.acknowledged
+        elif self.known and self.acknowledged > end + 1:
+            end = self.acknowledged
         hole, cut = end - self.data_end, self.cut_at_end
-        self.statistics.hole_bytes += hole
-        self.statistics.cut_bytes += cut
-        self.statistics.holes += hole > cut
         self.advance(end)
         self.data_end, self.cut_at_end = end, 0
+        self._count_tail(hole, cut)
         return deliveries, hole, cut
 
     def late_bytes(self, position: int, end: int) -> int:
@@ -163,12 +174,18 @@ class Receiver:
     def _deliver(self) -> Delivery:
         """What of ``waiting`` can be delivered now."""
         rows = self.waiting
-        end = rows.position + rows.length
-        before = np.concatenate(([self.expected], end[:-1])) if len(rows) else _NOTHING
-        gap = rows.position - before
-        cut = self.cuts.bytes_below(rows.position) - self.cuts.bytes_below(before)
-        unexplained = np.flatnonzero(gap > cut)
-        count = int(unexplained[0]) if len(unexplained) else len(rows)
+        if not len(rows):
+            count = 0
+        else:
+            end = rows.position + rows.length
+            before = np.concatenate(([self.expected], end[:-1]))
+            gap = rows.position - before
+            if len(self.cuts.low):
+                cut = self.cuts.bytes_below(rows.position) - self.cuts.bytes_below(before)
+            else:
+                cut = np.zeros(len(rows), np.int64)
+            unexplained = np.flatnonzero(gap > cut)
+            count = int(unexplained[0]) if len(unexplained) else len(rows)
         if count:
             hole, cut = gap[:count], cut[:count]
             hole[0] += self.expected - self.data_end
@@ -182,8 +199,8 @@ class Receiver:
         self.cut_at_end += reach - self.expected
         self.advance(reach)
         self.cuts = self.cuts.above(reach)
-        self.waiting = rows.take(slice(count, None))
-        return self._count(Delivery(rows.take(slice(0, count)), hole, cut))
+        self.waiting = rows.between(count, None)
+        return self._count(Delivery(rows.between(0, count), hole, cut))
 
     def _count(self, delivery: Delivery) -> Delivery:
         statistics = self.statistics
@@ -194,3 +211,9 @@ class Receiver:
             statistics.cut_bytes += int(delivery.cut.sum())
             statistics.holes += int((delivery.hole > delivery.cut).sum())
         return delivery
+
+    def _count_tail(self, hole: int, cut: int) -> None:
+        self.statistics.sent = max(self.statistics.sent, self.expected)
+        self.statistics.hole_bytes += hole
+        self.statistics.cut_bytes += cut
+        self.statistics.holes += hole > cut

@@ -7,7 +7,7 @@ wrap-around.
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -15,81 +15,129 @@ import numpy.typing as npt
 Int = npt.NDArray[np.int64]
 
 
-@dataclass(slots=True)
 class Arrivals:
-    """Captured payload of one direction, an array element a segment, all ``length`` ≥ 1."""
+    """Captured payload of one direction: a table (int64) with a column a segment and seven rows.
 
-    position: Int  # stream position of the first byte
-    length: Int  # bytes captured
-    buffer: Int  # number of the buffer that holds them
-    offset: Int  # in that buffer
-    ordinal: Int  # capture order
-    packet: Int
-    time: Int
+    position: stream position of the first byte; length: bytes captured, ≥ 1; buffer: number of the buffer that holds
+    them; offset: where in it; ordinal: capture order; packet: identity; time: ns.
+    """
 
-    def take(self, index: Int | npt.NDArray[np.bool_] | slice) -> Arrivals:
-        """These rows."""
-        return Arrivals(*(getattr(self, field.name)[index] for field in fields(self)))
+    __slots__ = ("table",)
+
+    def __init__(self, table: Int) -> None:
+        self.table = table
+
+    @staticmethod
+    def of(position: Int, length: Int, buffer: int, offset: Int, ordinal: Int, packet: Int, time: Int) -> Arrivals:
+        """From columns; all are in one buffer."""
+        table = np.empty((7, len(position)), np.int64)
+        table[2] = buffer
+        for row, column in ((0, position), (1, length), (3, offset), (4, ordinal), (5, packet), (6, time)):
+            table[row] = column
+        return Arrivals(table)
+
+    @property
+    def position(self) -> Int:
+        return self._row(0)
+
+    @property
+    def length(self) -> Int:
+        return self._row(1)
+
+    @property
+    def buffer(self) -> Int:
+        return self._row(2)
+
+    @property
+    def offset(self) -> Int:
+        return self._row(3)
+
+    @property
+    def ordinal(self) -> Int:
+        return self._row(4)
+
+    @property
+    def packet(self) -> Int:
+        return self._row(5)
+
+    @property
+    def time(self) -> Int:
+        return self._row(6)
+
+    def _row(self, index: int) -> Int:
+        row: Int = self.table[index]
+        return row
+
+    def take(self, index: Int | npt.NDArray[np.bool_]) -> Arrivals:
+        """A copy of these segments."""
+        return Arrivals(self.table[:, index])
+
+    def between(self, start: int, stop: int | None) -> Arrivals:
+        """Segments start … stop, as a view."""
+        return Arrivals(self.table[:, start:stop])
 
     @staticmethod
     def concatenate(parts: list[Arrivals]) -> Arrivals:
-        """All rows of all parts."""
-        return Arrivals(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Arrivals)))
+        """All segments of all parts."""
+        return Arrivals(np.concatenate([part.table for part in parts], axis=1))
 
-    def slice(self, front: Int, length: Int) -> Arrivals:
-        """Of each row ``length`` bytes from its byte ``front`` on."""
-        return Arrivals(
-            self.position + front, length, self.buffer, self.offset + front, self.ordinal, self.packet, self.time
-        )
+    def cut_out(self, front: Int, length: Int) -> Arrivals:
+        """Of each segment ``length`` bytes from its byte ``front`` on."""
+        table = self.table.copy()
+        table[0] += front
+        table[1] = length
+        table[3] += front
+        return Arrivals(table)
 
     def __len__(self) -> int:
-        return len(self.position)
+        return int(self.table.shape[1])
 
 
 @dataclass(slots=True)
 class Sorted:
-    """``kept``: rows in stream order, disjoint.  ``repeated``: the whole rows with a byte that an earlier one had."""
+    """``kept``: segments in stream order, disjoint.  ``repeated``: index (into what was given) of the segments with a
+    byte that an earlier one had, or that lies before the start."""
 
     kept: Arrivals
-    repeated: Arrivals
+    repeated: Int
 
 
-def sort_out(rows: Arrivals, start: int) -> Sorted:
+def sort_out(segments: Arrivals, start: int) -> Sorted:
     """Stream order with each byte once from ``start`` on: of several copies of a byte the first to arrive stays.
 
-    ``rows`` come in any order; arrival is told by their ordinals.
+    ``segments`` come in order of arrival where their positions are equal; else the ordinals tell it.
     """
-    if not len(rows):
-        return Sorted(rows, rows)
-    rows = rows.take(np.lexsort((rows.ordinal, rows.position)))
+    order = np.argsort(segments.position, kind="stable")
+    rows = segments.take(order)
     end = rows.position + rows.length
     highest = np.maximum.accumulate(end)
-    covered = np.maximum(np.concatenate(([start], highest[:-1])), start)  # end of what lies before each row
-    front = np.maximum(covered - rows.position, 0)
-    repeated = front > 0
+    covered = np.maximum(np.concatenate(([start], highest[:-1])), start) if len(rows) else end  # end of all before each
+    front = covered - rows.position
+    overlapping = np.flatnonzero(front > 0)
+    if not len(overlapping):
+        return Sorted(rows, overlapping)
     # Cutting off the front is right where the row that covers it arrived before: look at the row that set `covered`.
     index = np.arange(len(end))
     setter = np.maximum.accumulate(np.where(np.concatenate(([True], highest[1:] > highest[:-1])), index, 0))
-    before = np.concatenate(([0], setter[:-1]))
-    by_a_row = repeated & (index > 0) & (covered > start)
-    if (rows.ordinal[by_a_row] >= rows.ordinal[before[by_a_row]]).all():
-        fresh = end > covered
-        return Sorted(
-            rows.take(fresh).slice(front[fresh], (end - covered.clip(rows.position))[fresh]), rows.take(repeated)
-        )
-    return _lay_down(rows, start)
+    by_a_row = overlapping[covered[overlapping] > start]
+    if (rows.ordinal[by_a_row] < rows.ordinal[setter[by_a_row - 1]]).any():
+        return _lay_down(segments, start)
+    front = np.maximum(front, 0)
+    length = rows.length - front
+    kept = rows.cut_out(front, length)
+    return Sorted(kept.take(length > 0), np.sort(order[overlapping]))
 
 
-def _lay_down(rows: Arrivals, start: int) -> Sorted:
-    """The general case, row by row in order of arrival: each takes the places that are still free."""
-    taken: list[tuple[int, int, int]] = []  # position, end, row; disjoint and sorted
-    repeated = np.zeros(len(rows), bool)
-    for row in np.argsort(rows.ordinal, kind="stable").tolist():
-        at = int(rows.position[row])
-        end = at + int(rows.length[row])
+def _lay_down(segments: Arrivals, start: int) -> Sorted:
+    """The general case, segment by segment in order of arrival: each takes the places that are still free."""
+    taken: list[tuple[int, int, int]] = []  # position, end, segment; disjoint and sorted
+    repeated = np.zeros(len(segments), bool)
+    for row in np.argsort(segments.ordinal, kind="stable").tolist():
+        at = int(segments.position[row])
+        end = at + int(segments.length[row])
         repeated[row] = at < start
         at = max(at, start)
-        index = bisect_right(taken, (at, end, len(rows)))
+        index = bisect_right(taken, (at, end, len(segments)))
         if index and taken[index - 1][1] > at:
             index -= 1
         free: list[tuple[int, int, int]] = []
@@ -103,17 +151,9 @@ def _lay_down(rows: Arrivals, start: int) -> Sorted:
             free.append((at, end, row))
         for piece in free:
             insort(taken, piece)
-    position, ends, row_of = (
-        (np.array(column, np.int64) for column in zip(*taken, strict=True))
-        if taken
-        else (
-            np.empty(0, np.int64),
-            np.empty(0, np.int64),
-            np.empty(0, np.int64),
-        )
-    )
-    chosen = rows.take(row_of)
-    return Sorted(chosen.slice(position - chosen.position, ends - position), rows.take(repeated))
+    table = np.array(taken, np.int64).reshape(-1, 3)
+    chosen = segments.take(table[:, 2])
+    return Sorted(chosen.cut_out(table[:, 0] - chosen.position, table[:, 1] - table[:, 0]), np.flatnonzero(repeated))
 
 
 @dataclass(slots=True)

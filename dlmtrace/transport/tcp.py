@@ -18,11 +18,12 @@ from dlmtrace.capture.packets import PacketBatch
 from dlmtrace.capture.segments import ACK, FIN, RST, SYN, Segments
 from dlmtrace.transport.assembly import Assembly
 from dlmtrace.transport.connections import Connection, ConnectionEvent, EndedBy
-from dlmtrace.transport.direction import Receiver
+from dlmtrace.transport.direction import NO_CUTS, Receiver
 from dlmtrace.transport.flows import FlowTable
 from dlmtrace.transport.pieces import Pieces
 from dlmtrace.transport.reorder import Arrivals, Cuts
 from dlmtrace.transport.repeats import Repeats
+from dlmtrace.transport.serial import signed
 
 Int = npt.NDArray[np.int64]
 
@@ -35,7 +36,7 @@ REUSE_DISTANCE = 1 << 24
 CONNECTION_LIMIT = 8192
 """Connections remembered; beyond that those that ended are forgotten, then those that were silent longest."""
 
-_HALF, _MASK = 1 << 31, (1 << 32) - 1
+_MASK = (1 << 32) - 1
 
 
 @dataclass(slots=True)
@@ -52,11 +53,6 @@ class Incarnation:
     closing: int | None = None  # ns, when both FINs or an RST were seen
     reset: bool = False
     ended: bool = False
-
-
-def _signed(difference: Any) -> Any:
-    """Sequence number difference modulo 2^32 as -2^31 … 2^31-1."""
-    return (difference + _HALF & _MASK) - _HALF
 
 
 class TcpTransport:
@@ -124,10 +120,10 @@ class TcpTransport:
         sequence = segments.sequence[order] + (flags & SYN != 0) & _MASK  # SYN takes one number
         acknowledged = np.where(flags & (ACK | RST) == ACK, segments.acknowledgement[order], -1)
         record = segments.row[order]
-        arrivals = Arrivals(
+        arrivals = Arrivals.of(
             sequence,
             segments.captured[order],
-            np.full(len(order), out.serial, np.int64),
+            out.serial,
             segments.data[order],
             record + batch.first,
             batch.records["packet"][record],
@@ -162,17 +158,17 @@ class TcpTransport:
             if in_order and receiver.plain and int(sequence[low]) == receiver.sequence:
                 if first == last:
                     continue
-                rows = payload.take(slice(first, last))
-                rows.position = before[first:last] + (receiver.expected - int(total[low]))
+                rows = payload.between(first, last)
+                rows.position[:] = before[first:last] + (receiver.expected - int(total[low]))
                 out.add(receiver, [receiver.continue_plainly(rows, int(total[high] - total[low]))])
             elif first < last or receiver.known:
-                rows = arrivals.take(slice(low, high))
+                rows = arrivals.between(low, high)
                 self._sort_out(group, rows, length[low:high], batch, segments, out)
-        for group, low, high in zip(key[starts].tolist(), starts.tolist(), stops.tolist(), strict=True):
-            self._acknowledge(self._slots[group >> 1].receivers[1 - (group & 1)], acknowledged[low:high])
         for row in np.flatnonzero(flags & (FIN | RST)).tolist():
             end = int(sequence[row] + length[row]) & _MASK
-            self._close(int(key[row]), int(flags[row]), end, arrivals.take(slice(row, row + 1)), out)
+            self._close(int(key[row]), int(flags[row]), end, arrivals.between(row, row + 1), out)
+        for group, low, high in zip(key[starts].tolist(), starts.tolist(), stops.tolist(), strict=True):
+            self._acknowledge(self._slots[group >> 1].receivers[1 - (group & 1)], acknowledged[low:high])
         self._touch(key, starts, stops, flags, arrivals)
 
     def _sort_out(
@@ -185,7 +181,7 @@ class TcpTransport:
         if not receiver.known:
             receiver.begin(_first_sequence(arrivals.position, length))
         start = receiver.expected
-        position = start + _signed(arrivals.position - receiver.sequence)
+        position = start + signed(arrivals.position - receiver.sequence)
         statistics.keep_alives += int(((length == 0) & (position == start - 1)).sum())
         loaded = length > 0
         if incarnation.ended:
@@ -193,18 +189,22 @@ class TcpTransport:
             return
         if not loaded.any():
             return
-        arrivals.position = position
         rows, length = arrivals.take(loaded), length[loaded]
+        rows.position[:] = position[loaded]
         end = rows.position + length
         cut = rows.length < length
-        cuts = Cuts.union((rows.position + rows.length)[cut], end[cut]).above(start)
+        cuts = Cuts.union((rows.position + rows.length)[cut], end[cut]).above(start) if cut.any() else NO_CUTS
         highest = np.maximum.accumulate(np.concatenate(([statistics.sent], end)))[:-1]
         statistics.sent = max(statistics.sent, int(end.max()))
-        result, deliveries = receiver.receive(rows.take(rows.length > 0), cuts)
-        new = (rows.position >= start) & ~np.isin(rows.ordinal, result.repeated.ordinal)
-        statistics.out_of_order += int((new & (rows.position < highest)).sum())
-        if len(result.repeated):
-            self._repeats.examine(receiver, result.repeated, result.kept, out.buffers, batch, segments)
+        present = np.flatnonzero(rows.length)
+        if len(present) < len(rows):
+            rows, highest = rows.take(present), highest[present]
+        result, deliveries = receiver.receive(rows, cuts)
+        repeated = result.repeated
+        behind = np.flatnonzero((rows.position < highest) & (rows.position >= start))
+        statistics.out_of_order += len(behind) - len(np.intersect1d(behind, repeated, assume_unique=True))
+        if len(repeated):
+            self._repeats.examine(receiver, rows.take(repeated), result.kept, out.buffers, batch, segments)
         out.add(receiver, deliveries)
         if len(receiver.waiting):
             self._waiting.add(key)
@@ -215,8 +215,8 @@ class TcpTransport:
             return
         acknowledged = acknowledged[acknowledged >= 0]
         if len(acknowledged):
-            position = receiver.expected + int(_signed(acknowledged - receiver.sequence).max())
-            receiver.statistics.acknowledged = max(receiver.statistics.acknowledged, position)
+            receiver.acknowledge(receiver.expected + int(signed(acknowledged - receiver.sequence).max()))
+            receiver.statistics.acknowledged = receiver.acknowledged
 
     def _close(self, key: int, flags: int, end: int, row: Arrivals, out: Assembly) -> None:
         """A FIN or RST.  ``end`` is the sequence number behind the segment's payload."""
@@ -236,7 +236,7 @@ class TcpTransport:
                 return
             statistics.fin_packet = packet
             if receiver.known:
-                receiver.finish_position = receiver.expected + int(_signed(end - receiver.sequence))
+                receiver.finish_position = receiver.expected + int(signed(end - receiver.sequence))
             if all(direction.fin_packet is not None for direction in incarnation.connection.directions):
                 incarnation.closing = incarnation.closing or time
                 self._closing.add(slot)
@@ -266,8 +266,9 @@ class TcpTransport:
             grown[: len(self._current)] = self._current
             self._current = grown
         present = self._current[pair]
-        special = (segments.flags & SYN != 0) | (present < 0)
-        special |= (present >= 0) & self._ended[present] & (segments.length > 0)
+        special = (segments.flags & SYN != 0) | (present >= 0) & self._ended[present] & (segments.length > 0)
+        unknown = np.flatnonzero(present < 0)
+        special[unknown[np.unique(pair[unknown], return_index=True)[1]]] = True
         splits: list[tuple[int, int, int]] = []  # pair, row, slot from that row on
         for row in np.flatnonzero(special).tolist():
             slot = int(self._current[pair[row]])
@@ -302,7 +303,7 @@ class TcpTransport:
             initial = incarnation.initial[side]
             return initial != sequence if initial is not None else incarnation.receivers[side].known
         receiver = incarnation.receivers[side]
-        return incarnation.ended and abs(_signed(sequence - receiver.sequence)) > REUSE_DISTANCE
+        return incarnation.ended and abs(signed(sequence - receiver.sequence)) > REUSE_DISTANCE
 
     def _open(self, row: int, flow: int, batch: PacketBatch, segments: Segments, out: Assembly) -> int:
         source, destination = self._flows.endpoints(flow)
