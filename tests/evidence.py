@@ -5,9 +5,11 @@ A capture *file* is named without its compression suffix (`rst-3.2-tcp.pcap`); a
 load for each boot of each node.
 """
 
+import importlib.util
 import json
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import zstandard
@@ -49,6 +51,17 @@ def kernel_record(name: str, node: int, kind: str, boot: int = 1) -> str | None:
     """
     path = CAPTURES / f"{name}.node{node}{'' if boot == 1 else f'.boot{boot}'}.{kind}.zst"
     return _decompressed(path).decode(errors="replace") if path.exists() else None
+
+
+@cache
+def stand_alone_counter() -> ModuleType:
+    """captures/lab/walk.py, which finds frames with no code of dlmtrace: a second opinion."""
+    spec = importlib.util.spec_from_file_location("walk", CAPTURES / "lab" / "walk.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _decompressed(path: Path) -> bytes:
