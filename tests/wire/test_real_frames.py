@@ -1,15 +1,17 @@
 """Frames of real kernels: parsed and built back byte for byte, and read alike by every reader of the declarations."""
 
+import re
 from collections import defaultdict
 from typing import Any
 
 import numpy as np
 import pytest
-from evidence import CAPTURE_FILES
+from evidence import CAPTURE_FILES, kernel_record
 
 from dlmtrace.framing.frames import WHOLE, FrameBatch
 from dlmtrace.wire import columns
 from dlmtrace.wire.frame import build, parse
+from dlmtrace.wire.names import jhash, resource_text
 from dlmtrace.wire.tree import parts
 
 from .captured import batches_of, frames_of
@@ -83,6 +85,30 @@ def test_every_reader_sees_the_same_frames(file: str) -> None:
         assert_batch_alike(batch, rows[whole], [frame for frame, here in zip(frames, whole, strict=True) if here])
         total += len(rows)
     assert total
+
+
+def named_messages(file: str) -> list[Any]:
+    """Bodies of the messages that carry a resource name."""
+    bodies = (fields(fields(frame.body).get("inner", frame).body) for frame in map(parse, frames_of(file)))
+    return [body for body in bodies if body.get("m_name")]
+
+
+@pytest.mark.parametrize("file", ["clean-3.1-tcp.pcap", "gfs2-6.12.pcap", "two-spaces-3node.pcap"])
+def test_the_hash_that_kernels_sent_is_that_of_the_name(file: str) -> None:
+    messages = named_messages(file)
+    assert len(messages) > 100
+    for body in messages:
+        assert jhash(body.m_name) == body.m_hash
+
+
+@pytest.mark.parametrize("session", ["gfs2-2node", "gfs2-6.12"])
+def test_glocks_are_named_as_gfs2_itself_names_them(session: str) -> None:
+    listed = set()
+    for node in (1, 2):
+        listed |= set(re.findall(r"^G: .* n:(\S+)", kernel_record(session, node, "glocks.txt") or "", re.MULTILINE))
+    on_the_wire = {resource_text(body.m_name).removeprefix("glock ") for body in named_messages(f"{session}.pcap")}
+    # the kernels list what is left at the end; the wire shows what was asked of the other node
+    assert len(listed & on_the_wire) > 100
 
 
 @pytest.mark.parametrize("file", ["clean-3.1-tcp.pcap", "clean-6.12-tcp.pcap", "recovery-locks-3node.pcap"])
