@@ -18,7 +18,7 @@ MAGICS: dict[str, tuple[bytes, ...]] = {
     "lz4": (b"\x04\x22\x4d\x18",),
 }
 LONGEST_MAGIC = 6
-PIECE = 1024  # compressed bytes a step: bounds what one step may blow up to, and what is lost in front of damage
+PIECE = 2048  # compressed bytes a step: bounds what one step may blow up to, and what is lost in front of damage
 XZ_MEMORY = 256 << 20  # the largest preset needs 65 MiB
 
 

@@ -19,6 +19,7 @@ from dlmtrace.capture.packets import TAIL, UnusableInput
 STANDARD_INPUT = "-"
 PIPE_SIZE = 1 << 20  # what an unprivileged process may ask for (pipe(7))
 CHUNK = 1 << 16  # compressed bytes read at once
+DECODED = 1 << 18  # bytes decoded at once: some decoders set aside as much as they are allowed
 PAUSE = 0.01  # a producer silent for so many seconds has nothing more just now
 PATIENCE = 0.1  # bytes are handed on at the latest so many seconds after the first of them came
 
@@ -104,7 +105,7 @@ class Input:
     def _step(self, target: memoryview) -> int | None:
         """Put some bytes into ``target``: their number (0: none in this step), None at the end."""
         if self._decompressor:
-            decoded = self._decompressor.step(len(target))
+            decoded = self._decompressor.step(min(DECODED, len(target)))
             if decoded is None:
                 return None
             target[: len(decoded)] = decoded
