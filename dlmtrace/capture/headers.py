@@ -1,4 +1,4 @@
-"""Layouts of the link, network and transport headers, and how columns of them are read out of a packet buffer.
+"""Layouts of the link, network and transport headers, and columns of them.
 
 Each structure stands here once, as a numpy dtype that names the fields dlmtrace reads; the others are holes.
 """
@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Bytes = npt.NDArray[np.uint8]
 Int = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
@@ -63,17 +62,6 @@ SCTP = _layout(12, source_port=(">u2", 0), destination_port=(">u2", 2), verifica
 CHUNK = _layout(4, type=("u1", 0), flags=("u1", 1), length=(">u2", 2))  # RFC 9260 §3.2
 DATA = _layout(16, tsn=(">u4", 4), stream=(">u2", 8))  # RFC 9260 §3.3.1, chunk header included
 WORD = _layout(2, value=(">u2", 0))  # one 16-bit field in network byte order
-
-
-def gather(buffer: Bytes, layout: np.dtype[Any], offsets: Int) -> npt.NDArray[Any]:
-    """Rows of ``layout`` at byte ``offsets`` of ``buffer``, as a structured array of the same length.
-
-    The rows are copied through a void view of their size: indexing a structured view copies field by field.  Every row
-    must lie in the buffer, of which TAIL bytes behind the last packet are part.
-    """
-    size = layout.itemsize
-    rows = np.ndarray((len(buffer) - size + 1,), f"V{size}", buffer, strides=(1,))
-    return rows[offsets].view(layout)
 
 
 def column(rows: npt.NDArray[Any], name: str) -> Int:

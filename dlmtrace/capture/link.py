@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dlmtrace.capture.headers import WORD, Bytes, Int, column, gather
+from dlmtrace.capture.headers import WORD, Int, column
 from dlmtrace.capture.tally import Tally
+from dlmtrace.gather import Bytes, gather
 
 ETHERTYPE_IPV4, ETHERTYPE_IPV6 = 0x0800, 0x86DD
 ETHERTYPE_TAGS = (0x8100, 0x88A8, 0x9100)  # 802.1Q, 802.1ad, QinQ before it was a standard

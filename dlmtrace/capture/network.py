@@ -8,11 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from dlmtrace.capture.fragments import Fragment, Reassembler
-from dlmtrace.capture.headers import EXTENSION, FRAGMENT, IPV4, IPV6, UDP, Bytes, Flags, Int, column, gather
+from dlmtrace.capture.headers import EXTENSION, FRAGMENT, IPV4, IPV6, UDP, Flags, Int, column
 from dlmtrace.capture.link import locate
 from dlmtrace.capture.packets import TAIL, PacketBatch
 from dlmtrace.capture.segments import IPV4_PREFIX, UInt
 from dlmtrace.capture.tally import Tally
+from dlmtrace.gather import Bytes, gather
 
 TCP, UDP_PROTOCOL, SCTP = 6, 17, 132
 HOP_BY_HOP, ROUTING, FRAGMENT_HEADER, AUTHENTICATION, DESTINATION = 0, 43, 44, 51, 60

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dlmtrace.capture.index import Bytes, Flags, Layout, Offsets, gather, index, likely_starts
+from dlmtrace.capture.index import Flags, Layout, Offsets, index, likely_starts
 from dlmtrace.capture.inputs import Input, Windows
 from dlmtrace.capture.packets import RECORD, Interface
 from dlmtrace.capture.reader import Decoded, Reader, Records
+from dlmtrace.gather import Bytes, gather
 
 FILE_HEADER = 24
 LARGEST_PACKET = 1 << 18  # as libpcap and Wireshark have it; more when the snap length of the file says so

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dlmtrace.capture.index import Bytes, Flags, Layout, Offsets, gather, index, likely_starts, view
+from dlmtrace.capture.index import Flags, Layout, Offsets, index, likely_starts
 from dlmtrace.capture.inputs import Input, Windows
 from dlmtrace.capture.packets import RECORD, CaptureFact, Interface, UnusableInput
 from dlmtrace.capture.reader import Decoded, Reader, Records
 from dlmtrace.capture.timestamps import nanoseconds
+from dlmtrace.gather import Bytes, every_place, gather
 
 SECTION, INTERFACE, OBSOLETE_PACKET, SIMPLE_PACKET, STATISTICS, ENHANCED_PACKET = 0x0A0D0D0A, 1, 2, 3, 5, 6
 SMALLEST = {SECTION: 28, INTERFACE: 20, STATISTICS: 24}  # total length of blocks that are read one by one
@@ -107,7 +108,7 @@ class PcapngReader(Reader):
         starts = self._starts(buffer, filled)
         while True:
             offsets, stop = index(buffer, starts, filled, self._layout)
-            words = view(buffer, self._order + "u4")
+            words = every_place(buffer, self._order + "u4")
             lengths = words[offsets + 4].astype(np.int64)
             wrong = np.flatnonzero(words[offsets + lengths - 4] != lengths)
             nonsense = ""
@@ -144,7 +145,7 @@ class PcapngReader(Reader):
     def _starts(self, buffer: Bytes, filled: int) -> Offsets:
         """Likely starts of blocks: enhanced packets of less than 64 KiB whose two lengths agree."""
         little = self._order == "<"
-        words = view(buffer, self._order + "u4")
+        words = every_place(buffer, self._order + "u4")
 
         def is_likely(places: Offsets) -> Flags:
             lengths = words[places + 4].astype(np.int64)
@@ -158,7 +159,7 @@ class PcapngReader(Reader):
 
     def _blocks(self, buffer: Bytes, offsets: Offsets, lengths: Offsets, parts: list[Records]) -> int | None:
         """Add the records of the packets among some blocks to ``parts``; place of a block too short for its type."""
-        types = view(buffer, self._order + "u4")[offsets]
+        types = every_place(buffer, self._order + "u4")[offsets]
         begin = 0
         for row in np.flatnonzero(types != ENHANCED_PACKET).tolist():
             kind, at, length = int(types[row]), int(offsets[row]), int(lengths[row])
@@ -262,7 +263,7 @@ class PcapngReader(Reader):
         simple = types == SIMPLE_PACKET
         if (types != ENHANCED_PACKET).any():
             obsolete = types == OBSOLETE_PACKET
-            interface[obsolete] = view(buffer, self._order + "u2")[offsets[obsolete] + 8]
+            interface[obsolete] = every_place(buffer, self._order + "u2")[offsets[obsolete] + 8]
             length[simple] = interface[simple]  # it lies where other blocks have the interface, which is the first here
             interface[simple] = 0
             data[simple] -= 16
@@ -303,7 +304,7 @@ class PcapngReader(Reader):
 
     def _packet_comments(self, buffer: Bytes, columns: _Columns) -> None:
         """Comments among the options behind the data, all packets' options in step."""
-        halves = view(buffer, self._order + "u2")
+        halves = every_place(buffer, self._order + "u2")
         at = columns.data + columns.captured + -columns.captured % 4
         packet, end = columns.number, columns.end
         going = at + 4 <= end

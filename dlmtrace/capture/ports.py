@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dlmtrace.capture.headers import Bytes, Int, column, gather
+from dlmtrace.capture.headers import Int, column
 from dlmtrace.capture.network import Datagrams
 from dlmtrace.capture.tally import Tally
+from dlmtrace.gather import Bytes, gather
 
 PORTS_SIZE = 4  # both transports begin with the two ports
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from dlmtrace.capture.headers import CHUNK, DATA, SCTP, Bytes, Flags, Int, column, gather
+from dlmtrace.capture.headers import CHUNK, DATA, SCTP, Flags, Int, column
 from dlmtrace.capture.network import Datagrams, addresses
 from dlmtrace.capture.ports import PortFilter
 from dlmtrace.capture.segments import Chunks
 from dlmtrace.capture.tally import Tally
+from dlmtrace.gather import Bytes, gather
 
 DATA_TYPE = 0
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from dlmtrace.capture.headers import TCP, Bytes, column
+from dlmtrace.capture.headers import TCP, column
 from dlmtrace.capture.network import Datagrams, addresses
 from dlmtrace.capture.ports import PortFilter
 from dlmtrace.capture.segments import Segments
 from dlmtrace.capture.tally import Tally
+from dlmtrace.gather import Bytes
 
 
 def dissect_tcp(buffer: Bytes, datagrams: Datagrams, ports: PortFilter, tally: Tally) -> tuple[Segments, Datagrams]:

@@ -15,9 +15,10 @@ from dlmtrace.framing.frames import CUT, FRAME, HOLE, MISSING, SKIP, UNFINISHED,
 from dlmtrace.framing.synchronise import HOLE as HOLE_REASON
 from dlmtrace.framing.synchronise import Found, Framing, Sync, walk
 from dlmtrace.framing.walk import chain
+from dlmtrace.gather import every_place, gather
 from dlmtrace.transport.connections import Connection
 from dlmtrace.transport.pieces import Pieces, Run
-from dlmtrace.wire.columns import HEADER, gather
+from dlmtrace.wire.columns import HEADER
 from dlmtrace.wire.enums import Command
 
 Int = npt.NDArray[np.int64]
@@ -232,8 +233,7 @@ def _join(
         step = (np.arange(int(behind[-1]) if len(behind) else 0) - np.repeat(behind - blocks, blocks)) * BLOCK
         source = pieces.buffers[main]
         if len(step):
-            from_blocks = np.ndarray((len(source) - BLOCK + 1,), f"V{BLOCK}", source, strides=(1,))
-            to_blocks = np.ndarray((len(joined) - BLOCK + 1,), f"V{BLOCK}", joined, strides=(1,))
+            to_blocks, from_blocks = (every_place(each, f"V{BLOCK}") for each in (joined, source))
             to_blocks[np.repeat(begin, blocks) + step] = from_blocks[np.repeat(offset, blocks) + step]
     for at, data in exact:
         joined[at : at + len(data)] = data

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dlmtrace.gather import gather
 from dlmtrace.transport.connections import Connection, ConnectionEvent
-from dlmtrace.wire.columns import HEADER, MESSAGE, OPTIONS, RECOVERY, gather
+from dlmtrace.wire.columns import HEADER, MESSAGE, OPTIONS, RECOVERY
 from dlmtrace.wire.enums import Command
 
 Int = npt.NDArray[np.int64]

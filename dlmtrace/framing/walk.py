@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dlmtrace.wire.columns import HEADER, OPTIONS, gather
+from dlmtrace.gather import gather
+from dlmtrace.wire.columns import HEADER, OPTIONS
 from dlmtrace.wire.enums import Command
 from dlmtrace.wire.header import MAXIMUM_LENGTH
 

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dlmtrace.capture.segments import Chunks, Segments, Traffic
-from dlmtrace.wire.columns import HEADER, gather
+from dlmtrace.gather import gather
+from dlmtrace.wire.columns import HEADER
 from dlmtrace.wire.enums import Command
 from dlmtrace.wire.header import MAXIMUM_LENGTH
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import construct as C
 import numpy as np
-import numpy.typing as npt
 
+from dlmtrace.gather import gather as gather
 from dlmtrace.wire.fields import integer_format
 from dlmtrace.wire.header import LockspaceHeader, SequenceHeader
 from dlmtrace.wire.message import MessageBody
@@ -56,21 +56,6 @@ def dtype_of(declaration: Any) -> np.dtype[Any]:
     if isinstance(declaration, C.Bytes):
         return np.dtype(f"V{size}")
     raise TypeError(f"{declaration!r} has no numpy layout")
-
-
-def gather(buffer: npt.NDArray[np.uint8], dtype: np.dtype[Any], offsets: npt.NDArray[np.integer]) -> npt.NDArray[Any]:
-    """A copy of the records of ``dtype`` that begin at ``offsets`` of ``buffer`` (uint8, contiguous), in that order.
-
-    Raises IndexError when a record would end behind the buffer.
-    """
-    if not len(offsets):
-        return np.empty(0, dtype)
-    room = len(buffer) - dtype.itemsize + 1
-    # through a view of plain bytes, one at every offset: a memory copy a row; fancy indexing of a structured view
-    # would copy field by field, five times slower
-    every = np.ndarray((max(room, 0),), f"V{dtype.itemsize}", buffer, strides=(1,))
-    records: npt.NDArray[Any] = every[offsets].view(dtype)
-    return records
 
 
 HEADER = dtype_of(LockspaceHeader)

@@ -110,16 +110,6 @@ def test_a_size_that_depends_on_the_data_has_no_dtype() -> None:
         columns.dtype_of(C.Struct("length" / C.Int8ul, "rest" / C.Bytes(C.this.length)))
 
 
-def test_gather_takes_records_at_any_offset_in_any_order() -> None:
-    buffer = np.arange(32, dtype=np.uint8)
-    records = columns.gather(buffer, columns.OPTIONS, np.array([24, 3, 3]))
-    assert records["o_nextcmd"].tolist() == [24, 3, 3]
-    assert records["o_optlen"].tolist() == [26 + (27 << 8), 5 + (6 << 8), 5 + (6 << 8)]
-    assert len(columns.gather(buffer, columns.MESSAGE, np.array([], np.int64))) == 0
-    with pytest.raises(IndexError):
-        columns.gather(buffer, columns.OPTIONS, np.array([25]))
-
-
 @pytest.mark.parametrize(
     ("field", "value", "text"),
     [
