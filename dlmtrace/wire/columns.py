@@ -39,7 +39,7 @@ def dtype_of(declaration: Any) -> np.dtype[Any]:
         declaration = declaration.subcon
     try:
         size = declaration.sizeof()
-    except C.SizeofError:
+    except (C.SizeofError, AttributeError):  # AttributeError: the size asks for a value that was not parsed
         raise TypeError(f"{declaration!r} has no fixed size") from None
     if isinstance(declaration, C.Struct):
         sizes = [field.sizeof() for field in declaration.subcons]
