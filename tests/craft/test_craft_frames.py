@@ -1,10 +1,26 @@
 """Crafted frames against bytes written by hand from the tables of the protocol page."""
 
 import struct
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from dlmtrace.craft import Node, ack, fin, frame, granted, message, opts, recovery, request, status, status_reply
+from dlmtrace.craft import (
+    Network,
+    Node,
+    ack,
+    fin,
+    frame,
+    granted,
+    message,
+    opts,
+    recovery,
+    request,
+    status,
+    status_reply,
+)
 from dlmtrace.wire.enums import Command, LockFlags, MessageType, Mode, RecoveryType
 
 TEST_LOCKSPACE = 0x77222027
@@ -88,3 +104,34 @@ def test_status_reply_with_slots() -> None:
 def test_an_unknown_field_is_refused() -> None:
     with pytest.raises(TypeError, match="no field m_rmode here"):
         request(b"name", m_rmode=5)
+
+
+def test_tshark_reads_the_same_fields(require_tool: Callable[[str], str], tmp_path: Path) -> None:
+    path = tmp_path / "frames.pcap"
+    with Network(path) as network:
+        a, b = network.node(1, "10.0.0.1"), network.node(2, "10.0.0.2")
+        connection = network.connect(a, b, handshake=False)
+        connection.send(a, opts(3, request(b"resource", Mode.EX, lkid=0x77, sender=a)), sizes=[50, 30])
+        connection.send(b, ack(4, sender=b) + opts(0, granted(lkid=5, remid=0x77, mode=Mode.EX, sender=b)))
+    fields = [
+        "h.cmd",
+        "h.seq",
+        "h.nodeid",
+        "h.length",
+        "o.nextcmd",
+        "m.type",
+        "m.lkid",
+        "m.remid",
+        "m.status",
+        "m.grmode",
+        "m.rqmode",
+    ]
+    command = [require_tool("tshark"), "-r", str(path), "-Y", "dlm3", "-T", "fields"]
+    for field in fields:
+        command += ["-e", f"dlm3.{field}"]
+    rows = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    # several frames of a packet: their values with commas between
+    assert [row.split("\t") for row in rows] == [
+        ["3,1", "3", "1,1", "120,96", "1", "1", str(0x77), "0", "0", "-1", "5"],
+        ["4,3,1", "4,0", "2,2,2", "16,112,88", "1", "5", "5", str(0x77), "2", "5", "-1"],
+    ]
