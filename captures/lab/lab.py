@@ -50,6 +50,14 @@ class Lab:
         self.nodes = [Node(self, number, kernel) for number, kernel in enumerate(kernels, start=1)]
 
     def __enter__(self) -> Lab:
+        try:
+            self.start()
+        except BaseException as error:
+            self.__exit__(type(error))
+            raise
+        return self
+
+    def start(self) -> None:
         run(f"ip netns del {NAMESPACE}", check=False)
         run(f"ip netns add {NAMESPACE}")
         run(in_namespace("ip link set lo up"))
@@ -66,7 +74,6 @@ class Lab:
         self.note(f"guests up, boot took {time.time() - started:.1f} s")
         for node in self.nodes:
             node.set_up()
-        return self
 
     def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
         """End what this lab started; a scenario that went through leaves its records."""

@@ -36,7 +36,7 @@ class Node:
         self.clocks: list[dict[str, float]] = []
         self.tracepoints: list[str] = []
         self.process: subprocess.Popen[bytes] | None = None
-        self.connection: socket.socket | None = None
+        self.connection = socket.socket(socket.AF_UNIX)
         self.received = b""
 
     # -- the machine -----------------------------------------------------------------------------------------------
