@@ -9,8 +9,8 @@ import pytest
 from dlmtrace.wire import columns
 from dlmtrace.wire.fields import fields_of
 from dlmtrace.wire.header import LockspaceHeader, SequenceHeader
-from dlmtrace.wire.message import MessageBody
-from dlmtrace.wire.options import OptionHeader, Options
+from dlmtrace.wire.message import Message, MessageBody
+from dlmtrace.wire.options import Option, OptionHeader, Options
 from dlmtrace.wire.recovery import (
     RecoveryBody,
     RecoveryConfig,
@@ -105,9 +105,10 @@ def test_dtypes_of_nested_and_repeated_structures() -> None:
     assert record["words"].tolist() == [0x03020100, 0x07060504, 0x0B0A0908]
 
 
-def test_a_size_that_depends_on_the_data_has_no_dtype() -> None:
+@pytest.mark.parametrize("declaration", [Message, Option, C.Struct("n" / C.Int8ul, "rest" / C.Bytes(C.this.n))])
+def test_a_size_that_depends_on_the_data_has_no_dtype(declaration: Any) -> None:
     with pytest.raises(TypeError, match="no fixed size"):
-        columns.dtype_of(C.Struct("length" / C.Int8ul, "rest" / C.Bytes(C.this.length)))
+        columns.dtype_of(declaration)
 
 
 @pytest.mark.parametrize(
