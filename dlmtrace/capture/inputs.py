@@ -26,53 +26,88 @@ PATIENCE = 0.1  # bytes are handed on at the latest so many seconds after the fi
 Bytes = npt.NDArray[np.uint8]
 
 
-class Input:
-    """A file, or a pipe as it fills, decompressed when its first bytes say so.
-
-    ``name`` for messages; ``size`` in bytes on disk, None for a pipe; ``position`` counts the bytes taken from there;
-    ``compression`` is "" for a plain file; ``damage`` says why the bytes stopped early, None when they did not.
-    Raises UnusableInput when it cannot be opened or read, or is empty.
-    """
+class _Disk:
+    """The bytes as they lie on disk or come from a pipe.  Errors of reading end them and are kept in ``failure``."""
 
     def __init__(self, path: str) -> None:
-        self.name = "standard input" if path == STANDARD_INPUT else path
         self.position = 0
-        self._failure: str | None = None
-        try:
-            self._file = io.FileIO(0 if path == STANDARD_INPUT else path, closefd=path != STANDARD_INPUT)
-            status = os.fstat(self._file.fileno())
-        except FileNotFoundError:
-            raise UnusableInput(f"{self.name}: no such file") from None
-        except IsADirectoryError:
-            raise UnusableInput(f"{self.name}: a directory; name the capture files in it") from None
-        except OSError as error:
-            raise UnusableInput(f"{self.name}: {error.strerror}") from None
-        self.regular = stat.S_ISREG(status.st_mode)
-        self.size = status.st_size if self.regular else None
+        self.failure: str | None = None
+        self._file = io.FileIO(0 if path == STANDARD_INPUT else path, closefd=path != STANDARD_INPUT)
+        status = os.fstat(self._file.fileno())
+        self.size = status.st_size if stat.S_ISREG(status.st_mode) else None
         self._poll = select.poll()
         self._poll.register(self._file, select.POLLIN)
         if stat.S_ISFIFO(status.st_mode):
             # A larger pipe is a larger batch; the kernel may refuse it.
             with contextlib.suppress(OSError):
                 fcntl.fcntl(self._file, fcntl.F_SETPIPE_SZ, PIPE_SIZE)
-        self._head = b""
-        while len(self._head) < LONGEST_MAGIC and (more := self._read_some(CHUNK)):
-            self._head += more
-        if not self._head:
-            self.close()
-            raise UnusableInput(f"{self.name}: {self._failure or 'empty, a capture file is expected'}")
-        self.compression = compression_of(self._head)
-        self._decompressor: Decompressor | None = None
-        if self.compression:
-            self._decompressor = Decompressor(self.compression, lambda: self._read_some(CHUNK), self._head)
-            self._head = b""
-
-    @property
-    def damage(self) -> str | None:
-        return self._failure or (self._decompressor.damage if self._decompressor else None)
 
     def close(self) -> None:
         self._file.close()
+
+    def readinto(self, target: memoryview) -> int:
+        """Put some bytes into ``target``; 0 at the end only."""
+        try:
+            count = self._file.readinto(target) or 0
+        except OSError as error:
+            self.failure = f"reading failed ({error.strerror})"
+            return 0
+        self.position += count
+        return count
+
+    def read(self) -> bytes:
+        """Some bytes, none at the end only."""
+        chunk = bytearray(CHUNK)
+        return bytes(chunk[: self.readinto(memoryview(chunk))])
+
+    def is_ready(self, seconds: float) -> bool:
+        """Whether there is something to read, or the end, within ``seconds``."""
+        return self.size is not None or bool(self._poll.poll(1000 * seconds))
+
+
+class Input:
+    """A file, or a pipe as it fills, decompressed when its first bytes say so.
+
+    ``name`` for messages; ``size`` in bytes on disk, None for a pipe; ``compression`` is "" for a plain file.
+    Raises UnusableInput when it cannot be opened or read, or is empty.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.name = "standard input" if path == STANDARD_INPUT else path
+        try:
+            self._disk = _Disk(path)
+        except FileNotFoundError:
+            raise UnusableInput(f"{self.name}: no such file") from None
+        except IsADirectoryError:
+            raise UnusableInput(f"{self.name}: a directory; name the capture files in it") from None
+        except OSError as error:
+            raise UnusableInput(f"{self.name}: {error.strerror}") from None
+        self.size = self._disk.size
+        self._head = b""  # taken from disk and not given yet
+        while len(self._head) < LONGEST_MAGIC and (more := self._disk.read()):
+            self._head += more
+        if not self._head:
+            self.close()
+            raise UnusableInput(f"{self.name}: {self._disk.failure or 'empty, a capture file is expected'}")
+        self.compression = compression_of(self._head)
+        self._decompressor: Decompressor | None = None
+        if self.compression:
+            self._decompressor = Decompressor(self.compression, self._disk.read, self._head)
+            self._head = b""
+
+    @property
+    def position(self) -> int:
+        """Bytes taken from disk."""
+        return self._disk.position
+
+    @property
+    def damage(self) -> str | None:
+        """Why the bytes stopped early, None when they did not."""
+        return self._disk.failure or (self._decompressor.damage if self._decompressor else None)
+
+    def close(self) -> None:
+        """Let go of the file; standard input stays open."""
+        self._disk.close()
 
     def readinto(self, target: memoryview) -> int:
         """Fill ``target`` from a file, or with what a pipe holds and a busy producer adds; 0 at the end only."""
@@ -84,7 +119,7 @@ class Input:
             if got and not filled:
                 deadline = time.monotonic() + PATIENCE
             filled += got
-            if filled and not self._more(deadline):
+            if filled and not self._has_more(deadline):
                 break
         return filled
 
@@ -96,11 +131,11 @@ class Input:
             filled += got
         return bytes(target[:filled])
 
-    def _more(self, deadline: float) -> bool:
+    def _has_more(self, deadline: float) -> bool:
         """Whether more bytes can be had without waiting for a slow producer."""
-        if self.regular or (self._decompressor and self._decompressor.has_input):
+        if self._decompressor and self._decompressor.has_input:
             return True
-        return bool(self._poll.poll(1000 * min(PAUSE, max(0.0, deadline - time.monotonic()))))
+        return self._disk.is_ready(min(PAUSE, max(0.0, deadline - time.monotonic())))
 
     def _step(self, target: memoryview) -> int | None:
         """Put some bytes into ``target``: their number (0: none in this step), None at the end."""
@@ -115,22 +150,7 @@ class Input:
             target[:count] = self._head[:count]
             self._head = self._head[count:]
             return count
-        try:
-            count = self._file.readinto(target) or 0
-        except OSError as error:
-            self._failure = f"reading failed ({error.strerror})"
-            return None
-        self.position += count
-        return count or None
-
-    def _read_some(self, count: int) -> bytes:
-        try:
-            data = self._file.read(count) or b""
-        except OSError as error:
-            self._failure = f"reading failed ({error.strerror})"
-            return b""
-        self.position += len(data)
-        return data
+        return self._disk.readinto(target) or None
 
 
 class Windows:

@@ -25,6 +25,8 @@ SMALLEST = {SECTION: 28, INTERFACE: 20, STATISTICS: 24}  # total length of block
 LARGEST_BLOCK = 1 << 24  # as Wireshark has it
 ORDERS = {b"\x4d\x3c\x2b\x1a": "<", b"\x1a\x2b\x3c\x4d": ">"}  # of the byte-order magic
 MOST_COMMENTS = 100  # kept; a file may have one a packet
+Rows = npt.NDArray[Any]  # of the head of a block
+
 MICROSECONDS = 6  # if_tsresol of an interface that gives none
 
 COMMENT, IF_NAME, IF_DESCRIPTION, IF_RESOLUTION, IF_OFFSET, DROPPED_BY_INTERFACE, DROPPED_BY_SYSTEM = (
@@ -108,17 +110,17 @@ class PcapngReader(Reader):
         starts = self._starts(buffer, filled)
         while True:
             offsets, stop = index(buffer, starts, filled, self._layout)
-            words = every_place(buffer, self._order + "u4")
-            lengths = words[offsets + 4].astype(np.int64)
-            wrong = np.flatnonzero(words[offsets + lengths - 4] != lengths)
+            rows = gather(buffer, self._row, offsets)
+            words = buffer[: len(buffer) // 4 * 4].view(self._order + "u4")  # blocks begin at multiples of 4 bytes
+            wrong = np.flatnonzero(words[(offsets + rows["total"] - 4) >> 2] != rows["total"])
             nonsense = ""
             if len(wrong):
                 stop = int(offsets[wrong[0]])
                 nonsense = "the two lengths of a block differ; reading stops there"
-                offsets, lengths = offsets[: wrong[0]], lengths[: wrong[0]]
+                offsets, rows = offsets[: wrong[0]], rows[: wrong[0]]
             elif (length := self._nonsense_at(buffer, stop, filled)) is not None:
                 nonsense = f"a block claims a length of {length} bytes; reading stops there"
-            short = self._blocks(buffer, offsets, lengths, parts)
+            short = self._blocks(buffer, offsets, rows, parts)
             if short is not None:
                 stop, nonsense = short, "a block is too short for its type; reading stops there"
                 break
@@ -157,17 +159,16 @@ class PcapngReader(Reader):
         pattern = b"\x06\0\0\0..\0\0" if little else b"\0\0\0\x06\0\0.."
         return likely_starts(buffer, filled, pattern, 0, is_likely)
 
-    def _blocks(self, buffer: Bytes, offsets: Offsets, lengths: Offsets, parts: list[Records]) -> int | None:
+    def _blocks(self, buffer: Bytes, offsets: Offsets, rows: Rows, parts: list[Records]) -> int | None:
         """Add the records of the packets among some blocks to ``parts``; place of a block too short for its type."""
-        types = every_place(buffer, self._order + "u4")[offsets]
         begin = 0
-        for row in np.flatnonzero(types != ENHANCED_PACKET).tolist():
-            kind, at, length = int(types[row]), int(offsets[row]), int(lengths[row])
+        for row in np.flatnonzero(rows["type"] != ENHANCED_PACKET).tolist():
+            kind, at, length = int(rows["type"][row]), int(offsets[row]), int(rows["total"][row])
             if kind not in SMALLEST:
                 continue
             if kind == SECTION or length < SMALLEST[kind]:
                 # The packets up to here belong to the section that ends here.
-                self._packets(buffer, offsets[begin:row], lengths[begin:row], types[begin:row], parts)
+                self._packets(buffer, offsets[begin:row], rows[begin:row], parts)
                 begin = row
             if length < SMALLEST[kind]:
                 return at
@@ -178,7 +179,7 @@ class PcapngReader(Reader):
                 self._add_interface(body)
             else:
                 self._add_statistics(body)
-        self._packets(buffer, offsets[begin:], lengths[begin:], types[begin:], parts)
+        self._packets(buffer, offsets[begin:], rows[begin:], parts)
         return None
 
     def _begin_section(self, body: bytes) -> None:
@@ -235,16 +236,14 @@ class PcapngReader(Reader):
             if code == COMMENT and len(self.summary.comments) < MOST_COMMENTS:
                 self.summary.comments.append(where + _text(value))
 
-    def _packets(
-        self, buffer: Bytes, offsets: Offsets, lengths: Offsets, types: npt.NDArray[Any], parts: list[Records]
-    ) -> None:
-        """Records of the packet blocks among some blocks of one section."""
-        if (types != ENHANCED_PACKET).any():
-            packets = (types == ENHANCED_PACKET) | (types == OBSOLETE_PACKET) | (types == SIMPLE_PACKET)
-            offsets, lengths, types = offsets[packets], lengths[packets], types[packets]
+    def _packets(self, buffer: Bytes, offsets: Offsets, rows: Rows, parts: list[Records]) -> None:
+        """Add the records of the packets among some blocks of one section to ``parts``."""
+        packets = np.isin(rows["type"], (ENHANCED_PACKET, OBSOLETE_PACKET, SIMPLE_PACKET))
+        if not packets.all():
+            offsets, rows = offsets[packets], rows[packets]
         if not len(offsets):
             return
-        columns = self._columns(buffer, offsets, lengths, types)
+        columns = self._columns(buffer, offsets, rows)
         self.summary.packets += len(offsets)
         room = columns.end - columns.data
         readable = (columns.interface < len(self._clocks)) & (columns.captured <= room) & (room >= 0)
@@ -255,11 +254,11 @@ class PcapngReader(Reader):
             parts.append(self._records(columns))
             self._packet_comments(buffer, columns)
 
-    def _columns(self, buffer: Bytes, offsets: Offsets, lengths: Offsets, types: npt.NDArray[Any]) -> _Columns:
-        rows = gather(buffer, self._row, offsets)
+    def _columns(self, buffer: Bytes, offsets: Offsets, rows: Rows) -> _Columns:
+        types = rows["type"]
         interface = rows["interface"].astype(np.int64)
         captured, length = rows["captured"].astype(np.int64), rows["length"].astype(np.int64)
-        data, end = offsets + 28, offsets + lengths - 4
+        data, end = offsets + 28, offsets + rows["total"] - 4
         simple = types == SIMPLE_PACKET
         if (types != ENHANCED_PACKET).any():
             obsolete = types == OBSOLETE_PACKET

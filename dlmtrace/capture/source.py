@@ -80,7 +80,7 @@ class _File:
         assert self._reader
         self._probed = self._reader.read(PROBED)
         time = self._reader.summary.first_time
-        if self._reader.source.regular and self._path != STANDARD_INPUT:
+        if self.size is not None and self._path != STANDARD_INPUT:
             self._reader.source.close()
             self._reader = self._probed = None
             self.summary = FileSummary(self.summary.name, self.summary.format)
@@ -165,13 +165,15 @@ class Capture:
         self.interfaces: list[Interface] = []
         self.facts: list[CaptureFact] = []
         self._window = window
-        self._files = [_File(os.fspath(path), self.interfaces, self.facts) for path in paths]
-        if len(self._files) > 1:
-            start = np.iinfo(np.int64).min
-            for file in self._files:
+        self._files: list[_File] = []
+        start = np.iinfo(np.int64).min
+        for path in paths:
+            file = _File(os.fspath(path), self.interfaces, self.facts)
+            self._files.append(file)
+            if len(paths) > 1:
                 first_time = file.first_time()
                 start = file.start = start if first_time is None else first_time
-            self._files.sort(key=lambda file: file.start)
+        self._files.sort(key=lambda file: file.start)
         for index, file in enumerate(self._files):
             file.index = index
 
