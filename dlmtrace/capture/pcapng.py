@@ -25,19 +25,13 @@ SMALLEST = {SECTION: 28, INTERFACE: 20, STATISTICS: 24}  # total length of block
 LARGEST_BLOCK = 1 << 24  # as Wireshark has it
 ORDERS = {b"\x4d\x3c\x2b\x1a": "<", b"\x1a\x2b\x3c\x4d": ">"}  # of the byte-order magic
 MOST_COMMENTS = 100  # kept; a file may have one a packet
-Rows = npt.NDArray[Any]  # of the head of a block
-
 MICROSECONDS = 6  # if_tsresol of an interface that gives none
 
-COMMENT, IF_NAME, IF_DESCRIPTION, IF_RESOLUTION, IF_OFFSET, DROPPED_BY_INTERFACE, DROPPED_BY_SYSTEM = (
-    1,
-    2,
-    3,
-    9,
-    14,
-    5,
-    7,
-)
+COMMENT = 1  # codes of options; what a code above it means depends on the block
+IF_NAME, IF_DESCRIPTION, IF_RESOLUTION, IF_OFFSET = 2, 3, 9, 14
+DROPPED_BY_INTERFACE, DROPPED_BY_SYSTEM = 5, 7
+
+Rows = npt.NDArray[Any]  # the heads of blocks, as gathered
 
 
 def is_pcapng(head: bytes) -> bool:
