@@ -204,8 +204,7 @@ class Ignored(NamedTuple):
     peer: int  # where it came from
 
 
-@dataclass(frozen=True)
-class Log:
+class Log(NamedTuple):
     """The kernel log of one boot.  Both lists are rate-limited: 10 lines in 5 s; ``suppressed`` counts by function."""
 
     retransmitted: list[Retransmission]
