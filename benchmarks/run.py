@@ -23,8 +23,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from generate import DATA, VARIANTS, generated
-
+HERE = Path(__file__).resolve().parent
+VARIANTS = ["plain", "span", "reordered", "directions"]
 DLMTRACE = str(Path(sys.executable).parent / "dlmtrace")
 PATIENCE = 60  # seconds after which a tool is not run again
 FIELDS = ["frame.number", "frame.time_epoch", "ip.src", "ip.dst", "tcp.stream", "dlm3.h.cmd", "dlm3.h.length"]
@@ -41,6 +41,19 @@ TOOLS = [
     tshark("-T", "fields", *(word for field in FIELDS for word in ("-e", field)), "-r"),
     ["tcptrace", "-n"],
 ]
+
+
+def generated(variant: str, megabytes: int) -> Path:
+    """That capture, made now if it is not there, by a process of its own: a child's memory counts from ours."""
+    command = [sys.executable, HERE / "generate.py", variant, str(megabytes)]
+    return Path(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
+
+
+def read_through(path: Path) -> None:
+    """Into the page cache."""
+    with path.open("rb", buffering=0) as capture:
+        while capture.read(1 << 20):
+            pass
 
 
 class Measurement(NamedTuple):
@@ -87,7 +100,7 @@ def measure(command: Sequence[str]) -> Measurement:
 def in_turn(runs: Sequence[tuple[list[str], Path]], rounds: int) -> list[Result]:
     """Run all commands once, then all again: a change of the machine's load meets every tool."""
     for _, path in runs:
-        path.read_bytes()  # into the page cache
+        read_through(path)
     results = [Result(command, path.stat().st_size, []) for command, path in runs]
     for _ in range(rounds):
         for result, (_, path) in zip(results, runs, strict=True):
@@ -118,12 +131,13 @@ def throughput(sizes: Sequence[int], variants: Sequence[str], rounds: int) -> No
 
 def first_packets(source: Path, count: int) -> Path:
     """A capture of the first packets of another."""
-    capture = source.read_bytes()
-    end = 24
-    for _ in range(count):
-        end += 16 + struct.unpack_from("<I", capture, end + 8)[0]
-    path = DATA / f"first-{count}.pcap"
-    path.write_bytes(capture[:end])
+    with source.open("rb") as file:
+        capture = file.read(24)
+        for _ in range(count):
+            record = file.read(16)
+            capture += record + file.read(struct.unpack_from("<I", record, 8)[0])
+    path = source.with_name(f"first-{count}.pcap")
+    path.write_bytes(capture)
     return path
 
 
@@ -178,8 +192,8 @@ def versions() -> str:
             f"{os.cpu_count()} CPUs",
             f"CPython {platform.python_version()}",
             first_line(DLMTRACE, "--version"),
-            first_line("tshark", "--version"),
-            first_line("tcptrace", "-v"),
+            first_line("tshark", "--version").split(" (Git")[0],
+            first_line("tcptrace", "-v").split(" -- ")[1].replace("version", "tcptrace"),
         ]
     )
 
@@ -188,7 +202,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tables", nargs="*", help="throughput, start-up, decode (default: all)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[20, 200, 1000], metavar="MB")
-    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS)
+    parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=VARIANTS)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     makers: dict[str, Callable[[], None]] = {
