@@ -38,7 +38,11 @@ def open_reader(path: str) -> Reader:
     if byte_order(head):
         return PcapReader(source, head)
     if is_pcapng(head):
-        return PcapngReader(source, head)
+        try:
+            return PcapngReader(source, head)
+        except UnusableInput:
+            source.close()
+            raise
     source.close()
     inside = f"inside the {source.compression} data: " if source.compression else ""
     if not head:

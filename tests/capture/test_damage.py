@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import tempfile
 import zlib
 from collections.abc import Callable
 from itertools import pairwise
@@ -13,6 +14,8 @@ import lz4.frame
 import pytest
 import zstandard
 from evidence import capture_bytes
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from oracles.packets import Packet, struct_packets, whole_packets
 from oracles.pcapng_blocks import enhanced, interface, section, simple, statistics
 
@@ -233,6 +236,40 @@ def test_one_bad_file_among_good_ones_is_told_before_anything_is_read(tmp_path: 
     (tmp_path / "bad").write_bytes(b"bad")
     with pytest.raises(UnusableInput, match=f"^{tmp_path}/bad: not a capture file"):
         Capture([tmp_path / "good", tmp_path / "bad"])
+
+
+CONTENTS = [few_packets(6), b"".join(blocks_of(bytes(61)))]
+CHANGES = st.lists(
+    st.tuples(
+        st.integers(4, 400),
+        st.sampled_from([b"\0", b"\1", b"\6", b"\xff", bytes(4), b"\xff" * 4, b"\0\0\0\x80", b"\x0a\x0d\x0d\x0a"]),
+        st.integers(0, 8),
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("content", CONTENTS, ids=["pcap", "pcapng"])
+@given(changes=CHANGES, window=st.sampled_from([1, 100, 1 << 20]))
+@settings(max_examples=200, deadline=None)
+def test_any_damage_leaves_packets_that_lie_in_their_buffer(
+    content: bytes, changes: list[tuple[int, bytes, int]], window: int
+) -> None:
+    damaged = bytearray(content)
+    for place, new, removed in changes:
+        damaged[place : place + removed] = new
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "damaged"
+        path.write_bytes(damaged)
+        try:
+            capture = Capture([path], window)
+        except UnusableInput:
+            return
+        whole = whole_packets(capture)  # which checks the promises of a batch
+    assert all(len(packet.data) == packet.packet.captured <= len(damaged) for packet in whole)
+    assert [fact.code for fact in capture.facts].count("CAP907") <= 1
 
 
 def test_a_file_that_vanishes_before_its_turn_is_a_fact(tmp_path: Path) -> None:
