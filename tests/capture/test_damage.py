@@ -229,6 +229,8 @@ def test_no_file(tmp_path: Path) -> None:
         Capture([tmp_path])
     with pytest.raises(UnusableInput, match=f"^{tmp_path}/none: no such file$"):
         Capture([tmp_path / "none"])
+    with pytest.raises(UnusableInput, match=r"^/proc/self/mem: reading failed \(Input/output error\)$"):
+        Capture(["/proc/self/mem"])  # whose first page is never mapped
 
 
 def test_one_bad_file_among_good_ones_is_told_before_anything_is_read(tmp_path: Path) -> None:
