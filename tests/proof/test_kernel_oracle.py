@@ -5,7 +5,23 @@ import re
 import numpy as np
 import pytest
 from evidence import SCENARIOS, kernel_record, scenario
-from oracles.kernel import FLAGS, SYMBOLS, boots, log, number, traces
+from oracles.kernel import (
+    COMMANDS,
+    FLAGS,
+    INTERNAL_FLAGS,
+    LOCK_FLAGS,
+    MESSAGE_TYPES,
+    MODES,
+    RECOVERY_TYPES,
+    STATUS_FLAGS,
+    SYMBOLS,
+    boots,
+    log,
+    number,
+    traces,
+)
+
+from dlmtrace.wire import enums
 
 COUNTS = re.compile(r"node (\d): traced sends (\d+), .* traced rcom (\{.*?\}); trace events lost: (\d+)")
 RECOVERY = ("send", "rcom"), ("recv", "rcom")
@@ -62,3 +78,19 @@ def test_the_log_is_read_whole() -> None:
             read = log(name, node, boot)
             assert len(read.retransmitted) == text.count("retransmit dlm msg")
             assert len(read.ignored) == text.count("seq mismatch")
+
+
+def test_the_wire_names_are_those_of_the_kernel_headers() -> None:
+    """Two tables written apart: the decoder's enumerations and this oracle's."""
+    for names, values in (
+        (COMMANDS, enums.Command),
+        (MESSAGE_TYPES, enums.MessageType),
+        (RECOVERY_TYPES, enums.RecoveryType),
+        (MODES, enums.Mode),
+        (LOCK_FLAGS, enums.LockFlags),
+        (STATUS_FLAGS, enums.StatusFlags),
+    ):
+        assert names == {value.name: value.value for value in values}
+    # the trace header leaves out two flags of 5.x that no kernel with a trace has
+    untraced = {"WATCH_TIMEWARN": 0x400000, "TIMEOUT_CANCEL": 0x800000}
+    assert INTERNAL_FLAGS | untraced == {flag.name: flag.value for flag in enums.InternalFlags}
