@@ -1,0 +1,254 @@
+"""Frames to streams: every frame, ACK and end of a connection goes to the tracker of its directed node pair."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from dlmtrace.capture.packets import CaptureFact
+from dlmtrace.capture.segments import TrafficSummary
+from dlmtrace.framing.frames import FrameBatch
+from dlmtrace.streams.bare import BareTracker
+from dlmtrace.streams.copies import Batches, FirstCopies
+from dlmtrace.streams.nodes import UNKNOWN, NodeTable
+from dlmtrace.streams.pair import Death, Pair
+from dlmtrace.streams.receiver import Arrival
+from dlmtrace.streams.results import Finding, Reconnect, Stream
+from dlmtrace.streams.tracker import Tracker
+from dlmtrace.transport.connections import Connection, ConnectionEvent
+from dlmtrace.wire.enums import Command, RecoveryType
+
+Int = npt.NDArray[np.int64]
+Dialect = Literal["auto", "merged", "v3"]
+
+CONNECTION_LIMIT = 1000
+"""Connections kept for the report; further ones are counted only."""
+
+STATELESS = (RecoveryType.STATUS, RecoveryType.STATUS_REPLY, RecoveryType.NAMES, RecoveryType.NAMES_REPLY)
+"""RCOM frames that go bare between 3.2 nodes too (protocol page §3.2)."""
+
+
+@dataclass(slots=True)
+class _Directed:
+    """One directed node pair."""
+
+    stream: Stream
+    tracker: Tracker
+    bare: BareTracker
+    copies: FirstCopies
+    commands: Counter[int] = field(default_factory=Counter)
+    versions: Counter[int] = field(default_factory=Counter)
+
+
+class Analysis:
+    """Feed it batches of frames; ``streams``, ``reconnects`` and ``findings`` grow as they become final."""
+
+    def __init__(self, dialect: Dialect = "auto") -> None:
+        self.dialect = dialect
+        self.nodes = NodeTable()
+        self.connections: dict[int, Connection] = {}
+        self.reconnects: list[Reconnect] = []
+        self.findings: list[Finding] = []
+        self._directed: dict[tuple[int, int], _Directed] = {}
+        self._pairs: dict[frozenset[int], Pair] = {}
+        self._addresses: dict[tuple[int, int], int] = {}  # hosts whose node id is not known yet: negative numbers
+        self._batches = Batches()
+        self._began: list[Reconnect] = []  # all reconnects, decided or not: their names count up
+        self._recovery_seen: int | None = None  # ns, of the last RCOM frame
+
+    @property
+    def streams(self) -> list[Stream]:
+        """All streams, by sender and receiver."""
+        return [self._directed[key].stream for key in sorted(self._directed)]
+
+    def feed(self, batch: FrameBatch) -> None:
+        """Take in a batch."""
+        self.nodes.learn(batch)
+        self._batches.add(batch)
+        for index, connection in batch.connections.items():
+            if index in self.connections or len(self.connections) < CONNECTION_LIMIT:
+                self.connections[index] = connection
+        self._count(batch)
+        for _, kind, index in self._order(batch):
+            if kind == _FRAME:
+                self._frame(batch, index)
+            elif kind == _HOLE:
+                self._lose(batch, batch.holes[index])
+            elif kind == _SKIP:
+                self._lose(batch, batch.skips[index])
+            else:
+                self._event(batch.events[index])
+
+    def finish(self, facts: list[CaptureFact], traffic: TrafficSummary) -> None:
+        """The capture is over."""
+        for directed in self._directed.values():
+            directed.tracker.finish()
+        for directed in self._directed.values():
+            stream = directed.stream
+            stream.commands = {_COMMANDS.get(key, str(key)): count for key, count in sorted(directed.commands.items())}
+            stream.frames = sum(directed.commands.values())
+
+    # Who talks to whom.
+
+    def _host(self, connection: Connection, side: int) -> int:
+        """Node id at one end of a connection; a negative number of its address while that is not known."""
+        known = self.nodes.node_at(connection, side)
+        if known != UNKNOWN:
+            return known
+        endpoint = connection.endpoint(side)
+        return self._addresses.setdefault((endpoint.high, endpoint.low), -2 - len(self._addresses))
+
+    def _pair(self, one: int, other: int) -> Pair:
+        return self._pairs.setdefault(frozenset((one, other)), Pair())
+
+    def _between(self, sender: int, receiver: int) -> _Directed:
+        key = (sender, receiver)
+        if key not in self._directed:
+            for each, back in ((key, key[::-1]), (key[::-1], key)):
+                stream = Stream(*each)
+                pair = self._pair(*each)
+                tracker = Tracker(stream, pair, self.dialect == "v3", self.findings.append, self._began, self._decided)
+                copies = FirstCopies(self._batches)
+                bare = BareTracker(stream, pair, self._began, self._decided)
+                self._directed[each[0], each[1]] = _Directed(stream, tracker, bare, copies)
+                if (back[0], back[1]) in self._directed:
+                    other = self._directed[back[0], back[1]].tracker
+                    tracker.peer, other.peer = other, tracker
+        return self._directed[key]
+
+    def _of(self, connection: Connection, side: int) -> tuple[_Directed, _Directed]:
+        """The stream of a direction, and the one the other way."""
+        sender, receiver = self._host(connection, side), self._host(connection, 1 - side)
+        return self._between(sender, receiver), self._between(receiver, sender)
+
+    # One batch.
+
+    def _count(self, batch: FrameBatch) -> None:
+        """Frames per stream, command and version."""
+        if not len(batch):
+            return
+        carrier = batch.frames["connection"].astype(np.int64) * 2 + batch.frames["side"]
+        key = carrier << 40 | batch.header["h_cmd"].astype(np.int64) << 32 | batch.header["h_version"]
+        for value, count in zip(*(column.tolist() for column in np.unique(key, return_counts=True)), strict=True):
+            connection = batch.connections[value >> 41]
+            directed, _ = self._of(connection, value >> 40 & 1)
+            directed.commands[value >> 32 & 0xFF] += count
+            directed.versions[value & 0xFFFFFFFF] += count
+            version = directed.versions.most_common(1)[0][0]
+            directed.stream.version = f"{version >> 16}.{version & 0xFFFF}"
+            if connection.name not in directed.stream.connections:
+                directed.stream.connections.append(connection.name)
+
+    def _order(self, batch: FrameBatch) -> Iterable[tuple[int, int, int]]:
+        """Frames, events and losses by capture order: (ordinal, kind, index)."""
+        frames = [(ordinal, _FRAME, row) for row, ordinal in enumerate(batch.frames["ordinal"].tolist())]
+        rest = [(event.ordinal, _EVENT, index) for index, event in enumerate(batch.events)]
+        rest += [(ordinal, _HOLE, row) for row, ordinal in enumerate(batch.holes["ordinal"].tolist())]
+        rest += [(ordinal, _SKIP, row) for row, ordinal in enumerate(batch.skips["ordinal"].tolist())]
+        return sorted(frames + rest) if rest else frames
+
+    def _lose(self, batch: FrameBatch, row: Any) -> None:
+        """Bytes that are not there, or belong to no frame."""
+        connection = batch.connections[int(row["connection"])]
+        pair = self._pair(self._host(connection, 0), self._host(connection, 1))
+        carrier = connection.index * 2 + int(row["side"])
+        pair.lose(carrier, int(row["position"]), int(row["length"]))
+
+    def _frame(self, batch: FrameBatch, row: int) -> None:
+        frame: Any = batch.frames[row]
+        connection = batch.connections[int(frame["connection"])]
+        side = int(frame["side"])
+        command = int(batch.header["h_cmd"][row])
+        carried = int(batch.command[row])
+        directed, back = self._of(connection, side)
+        position = int(frame["position"])
+        carrier = connection.index * 2 + side
+        packet, time = int(frame["packet"]), int(frame["time"])
+        length = int(frame["length"])
+        arrival = Arrival(0, carrier, position + length, length, int(frame["ordinal"]), packet, time)
+        if command == Command.OPTS:
+            death = directed.tracker.pair.deaths.get(connection.index)
+            if death is not None and death.kind == "rst":
+                arrival.came = connection.directions[side].acknowledged >= arrival.end
+            data = batch.bytes_of(row)
+            numbering = directed.tracker.numbering
+
+            def same(number: int) -> bool | None:
+                first = directed.copies.find(number)
+                if first is None:
+                    return None
+                length = min(len(first), len(data))
+                return first[:length] == data[:length]
+
+            fin = carried == Command.FIN
+            directed.tracker.send(int(batch.sequence[row]), arrival, position, connection, fin, same)
+            if directed.tracker.numbering is not numbering:
+                directed.copies.clear()
+            if directed.tracker.took_new:
+                directed.copies.add(arrival.number, [row])
+        elif command == Command.ACK:
+            back.tracker.acknowledge(int(batch.sequence[row]), arrival)
+        elif command in (Command.MSG, Command.RCOM):
+            kind = int(batch.type[row])
+            if command == Command.RCOM:
+                self._recovery_seen = time
+            if directed.tracker.numbering is None and back.tracker.numbering is None:
+                fresh = command == Command.RCOM and kind == RecoveryType.STATUS
+                directed.bare.acknowledge(connection.directions[side].acknowledged)
+                directed.bare.send(carrier, arrival.end, time, packet, fresh)
+
+    def _event(self, event: ConnectionEvent) -> None:
+        connection = event.connection
+        if event.kind == "open" or (event.kind == "end" and connection.ended_by == "open"):
+            return
+        kind: Literal["rst", "fin", "abandoned"] = "rst" if event.kind == "rst" else "fin"
+        if event.kind == "end":
+            if connection.ended_by == "open":
+                return
+            kind = connection.ended_by
+        forward, back = self._of(connection, 0)
+        death = Death(connection, kind, event.ordinal, event.packet, event.time)
+        forward.tracker.pair.die(death)
+        forward.tracker.die(death)
+        back.tracker.die(death)
+
+    def _decided(self, record: Reconnect) -> None:
+        """A verdict is final."""
+        if record.verdict == "reset":
+            followed = self._recovery_seen is not None and self._recovery_seen > record.ended
+            record.reason += "; RCOM recovery was seen to follow" if followed else "; no RCOM recovery was seen"
+        self.reconnects.append(record)
+        code = _CODES[record.verdict]
+        old, new = record.old_connection, record.new_connection or "nothing"
+        self.findings.append(
+            Finding(
+                code,
+                f"{record.reconnect}, {old} to {new}: {record.reason}",
+                record.sender,
+                record.receiver,
+                record.new_connection or old,
+                record.resumed_packet or record.ended_packet,
+                record.resumed or record.ended,
+                record.unconfirmed[0][0] if record.unconfirmed else None,
+                record.unconfirmed[-1][1] if record.unconfirmed else None,
+                max(record.lost_frames, 1),
+                evidence={"reconnect": record.reconnect},
+            )
+        )
+
+
+_COMMANDS = {int(command): command.name for command in Command}
+_CODES = {
+    "unsafe": "CON401",
+    "unprotected": "CON402",
+    "inconclusive": "CON403",
+    "safe": "CON404",
+    "reset": "CON408",
+}
+
+_HOLE, _SKIP, _FRAME, _EVENT = range(4)  # in this order where one packet brings several

@@ -1,0 +1,121 @@
+"""Node ids as the frames themselves tell them: who sends from which end of a connection, and so who receives.
+
+A frame names its sender (``h_nodeid``) but not its receiver; the receiver is the node that sends in the other direction
+of the connection or, when that direction is silent (a pair may keep two connections and use one way of each), the node
+that sends from the same address on another one.  See the protocol page §7.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dlmtrace.framing.frames import FrameBatch
+from dlmtrace.transport.connections import Connection
+
+UNKNOWN = -1
+"""Receiver of a frame when no frame has told yet which node is at that end."""
+
+LIMIT = 65_536
+"""Bound of each table: no cluster comes near it, forged frames could."""
+
+Int = npt.NDArray[np.int64]
+Address = tuple[int, int]
+
+
+@dataclass(slots=True)
+class Node:
+    """What the frames with one ``h_nodeid`` show of their sender."""
+
+    frames: int = 0
+    versions: Counter[int] = field(default_factory=Counter)  # frames per h_version
+    addresses: Counter[str] = field(default_factory=Counter)  # frames per source address
+
+
+class NodeTable:
+    """Nodes by id, and the ids behind addresses and connection ends; grows with every batch."""
+
+    def __init__(self) -> None:
+        self.nodes: dict[int, Node] = {}
+        self._at_end: dict[int, int] = {}  # connection index * 2 + side -> node id
+        self._at_address: dict[Address, Counter[int]] = {}  # address -> frames per node id
+
+    def learn(self, batch: FrameBatch) -> None:
+        """Take in who sent the frames of a batch."""
+        frames, header = batch.frames, batch.header
+        if not len(frames):
+            return
+        identity = header["h_nodeid"].astype(np.uint64) << np.uint64(32) | header["h_version"]
+        end, first_end = _connection_ends(batch)
+        last_row = np.full(int(end.max()) + 1, -1)
+        last_row[end] = np.arange(len(end))
+        usual = identity[last_row]  # an end without frames points at the last row, and counts nothing
+        odd = np.flatnonzero(identity != usual[end])
+        counts = np.bincount(end)
+        if len(odd):
+            counts -= np.bincount(end[odd], minlength=len(counts))
+        for index in np.flatnonzero(counts).tolist():
+            self._add(batch, index + first_end, int(usual[index]), int(counts[index]))
+        if len(odd):
+            pairs, frequencies = np.unique(
+                np.stack((end[odd].astype(np.uint64), identity[odd])), axis=1, return_counts=True
+            )
+            for index, sender, count in zip(*pairs.tolist(), frequencies.tolist(), strict=True):
+                self._add(batch, index + first_end, sender, count)
+
+    def _add(self, batch: FrameBatch, end: int, identity: int, count: int) -> None:
+        node_id, version = identity >> 32, identity & 0xFFFFFFFF
+        if node_id not in self.nodes and len(self.nodes) >= LIMIT:
+            return
+        endpoint = batch.connections[end >> 1].endpoint(end & 1)
+        node = self.nodes.setdefault(node_id, Node())
+        node.frames += count
+        _count(node.versions, version, count)
+        _count(node.addresses, endpoint.address, count)
+        self._at_end.pop(end, None)  # so that the oldest comes first
+        self._at_end[end] = node_id
+        if len(self._at_end) > LIMIT:
+            del self._at_end[next(iter(self._at_end))]
+        address = (endpoint.high, endpoint.low)
+        if address in self._at_address or len(self._at_address) < LIMIT:
+            self._at_address.setdefault(address, Counter())[node_id] += count
+
+    def node_at(self, connection: Connection, side: int) -> int:
+        """Id of the node at one end of a connection, or UNKNOWN."""
+        known = self._at_end.get(connection.index * 2 + side)
+        if known is not None:
+            return known
+        endpoint = connection.endpoint(side)
+        candidates = self._at_address.get((endpoint.high, endpoint.low))
+        if not candidates:
+            return UNKNOWN
+        node_id = max(candidates, key=candidates.__getitem__)
+        other = self._at_end.get(connection.index * 2 + 1 - side)
+        return UNKNOWN if node_id == other else node_id
+
+    def receivers(self, batch: FrameBatch) -> Int:
+        """Receiver of every frame of a batch, as int64: its node id or UNKNOWN."""
+        if not len(batch.frames):
+            return np.empty(0, np.int64)
+        end, first_end = _connection_ends(batch)
+        receiver = np.full(int(end.max()) + 1, UNKNOWN)
+        for index in np.flatnonzero(np.bincount(end)).tolist():
+            number = index + first_end
+            receiver[index] = self.node_at(batch.connections[number >> 1], 1 - (number & 1))
+        return receiver[end]
+
+
+def _count(counter: Counter[Any], key: Any, count: int) -> None:
+    if key in counter or len(counter) < LIMIT:
+        counter[key] += count
+
+
+def _connection_ends(batch: FrameBatch) -> tuple[Int, int]:
+    """The sender's end of every frame as connection index * 2 + side, less the lowest of the batch; and that lowest."""
+    end = batch.frames["connection"].astype(np.int64) * 2 + batch.frames["side"]
+    first = int(end.min())
+    return end - first, first

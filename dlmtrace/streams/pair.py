@@ -1,0 +1,59 @@
+"""A node pair's connections as its two streams see them: which died, when and how, and what of them is missing."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Literal
+
+from dlmtrace.transport.connections import Connection
+
+VANISHED = 200_000_000
+"""ns without an acknowledgement of TCP after which the receiver is taken for gone (TCP delays them 200 ms at most)."""
+
+REMEMBERED = 1024
+"""Holes, deaths and connections remembered for a pair."""
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """The end of a connection for what its sender still had under way."""
+
+    connection: Connection
+    kind: Literal["rst", "fin", "abandoned"]
+    ordinal: int
+    packet: int
+    time: int  # ns
+
+
+@dataclass(slots=True)
+class Pair:
+    """What the streams a→b and b→a share."""
+
+    deaths: dict[int, Death] = field(default_factory=dict)  # by connection index
+    last_error: int | None = None  # ns, of the last RST or abandonment on any connection of the pair
+    holes: dict[int, deque[tuple[int, int]]] = field(default_factory=dict)  # carrier -> (position, behind)
+    opened: deque[int] = field(default_factory=lambda: deque(maxlen=3))  # ns, of the last connections
+
+    def die(self, death: Death) -> None:
+        """A connection ended; only its first end counts."""
+        if death.kind != "fin":
+            self.last_error = max(self.last_error or 0, death.time)
+        if death.connection.index not in self.deaths:
+            if len(self.deaths) >= REMEMBERED:
+                del self.deaths[next(iter(self.deaths))]
+            self.deaths[death.connection.index] = death
+
+    def lose(self, carrier: int, position: int, length: int) -> None:
+        """Bytes of a direction that the capture does not hold, or that belong to no frame."""
+        if carrier not in self.holes and len(self.holes) >= REMEMBERED:
+            del self.holes[next(iter(self.holes))]
+        self.holes.setdefault(carrier, deque(maxlen=REMEMBERED)).append((position, position + length))
+
+    def lost_between(self, carrier: int, low: int, high: int) -> bool:
+        """Is anything between two positions of a direction missing?"""
+        return any(position < high and behind > low for position, behind in self.holes.get(carrier, ()))
+
+    def lost_anything(self, carrier: int) -> bool:
+        """Is anything of a direction missing?"""
+        return bool(self.holes.get(carrier))
