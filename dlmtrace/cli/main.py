@@ -1,0 +1,75 @@
+"""The command ``dlmtrace``: its subcommands, its exit status and its messages."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+from dlmtrace import __version__
+from dlmtrace.cli.decode import EXAMPLES as DECODE_EXAMPLES
+from dlmtrace.cli.decode import decode
+from dlmtrace.cli.info import EXAMPLES as INFO_EXAMPLES
+from dlmtrace.cli.info import info
+
+UNUSABLE = 2
+"""Exit status when input or arguments cannot be used."""
+INTERRUPTED = 128 + signal.SIGINT
+
+app = typer.Typer(
+    name="dlmtrace",
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+app.command(epilog=DECODE_EXAMPLES)(decode)
+app.command(epilog=INFO_EXAMPLES)(info)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"dlmtrace {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Dissect and analyse captures of the Linux kernel's Distributed Lock Manager (DLM)."""
+    if context.invoked_subcommand is None:
+        print(context.get_help(), end="")
+
+
+def main() -> None:
+    """Run the command line; one line on standard error for every failure."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end like any Unix tool when the reader of a pipe goes away
+    try:
+        status = app(standalone_mode=False, prog_name="dlmtrace")
+    except (KeyboardInterrupt, typer.Abort):
+        status = INTERRUPTED
+    except Exception as error:
+        message = _message(error)
+        if message is None:
+            raise
+        print(f"dlmtrace: {message}", file=sys.stderr)
+        status = UNUSABLE
+    sys.exit(status)
+
+
+def _message(error: Exception) -> str | None:
+    """What to tell the user about an error that is the input's, the arguments' or the system's, None for a bug."""
+    if hasattr(error, "format_message"):  # a usage error; typer brings its own click, whose classes it does not export
+        return str(error.format_message())
+    from dlmtrace.capture.packets import UnusableInput
+
+    if isinstance(error, UnusableInput):
+        return str(error)
+    if isinstance(error, OSError):
+        return f"{error.filename or 'standard output'}: {error.strerror or error}"
+    return None
