@@ -1,0 +1,1 @@
+"""The texts of the catalogue, a module for each group of codes."""
