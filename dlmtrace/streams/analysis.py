@@ -12,11 +12,12 @@ import numpy.typing as npt
 
 from dlmtrace.capture.packets import CaptureFact
 from dlmtrace.capture.segments import TrafficSummary
-from dlmtrace.framing.frames import FrameBatch
+from dlmtrace.framing.frames import WHOLE, FrameBatch
 from dlmtrace.streams.bare import BareTracker
 from dlmtrace.streams.copies import Batches, FirstCopies
 from dlmtrace.streams.nodes import UNKNOWN, NodeTable
 from dlmtrace.streams.pair import Death, Pair
+from dlmtrace.streams.plain import Run, is_plain, take
 from dlmtrace.streams.receiver import Arrival
 from dlmtrace.streams.results import Finding, Reconnect, Stream
 from dlmtrace.streams.tracker import Tracker
@@ -43,6 +44,28 @@ class _Directed:
     copies: FirstCopies
     commands: Counter[int] = field(default_factory=Counter)
     versions: Counter[int] = field(default_factory=Counter)
+
+
+class _Rows:
+    """Rows of a batch that one node sent to another."""
+
+    def __init__(self) -> None:
+        self.carrier = -1
+        self.several = False  # do they come over more than one connection?
+        self.numbered = self.acks = self.bare = np.empty(0, np.int64)
+        self.all: list[Int] = []
+
+    def add(self, carrier: int, rows: Int, batch: FrameBatch) -> None:
+        """Rows of one direction of a connection."""
+        self.several = self.carrier >= 0
+        command = batch.header["h_cmd"][rows]
+        self.carrier = carrier
+        self.numbered, self.acks = rows[command == Command.OPTS], rows[command == Command.ACK]
+        self.bare = rows[(command == Command.MSG) | (command == Command.RCOM)]
+        self.all.append(rows)
+
+
+_NO_ROWS = _Rows()
 
 
 class Analysis:
@@ -74,7 +97,8 @@ class Analysis:
             if index in self.connections or len(self.connections) < CONNECTION_LIMIT:
                 self.connections[index] = connection
         self._count(batch)
-        for _, kind, index in self._order(batch):
+        exact = self._take_plain(batch)
+        for _, kind, index in self._order(batch, exact):
             if kind == _FRAME:
                 self._frame(batch, index)
             elif kind == _HOLE:
@@ -144,9 +168,73 @@ class Analysis:
             if connection.name not in directed.stream.connections:
                 directed.stream.connections.append(connection.name)
 
-    def _order(self, batch: FrameBatch) -> Iterable[tuple[int, int, int]]:
-        """Frames, events and losses by capture order: (ordinal, kind, index)."""
-        frames = [(ordinal, _FRAME, row) for row, ordinal in enumerate(batch.frames["ordinal"].tolist())]
+    def _take_plain(self, batch: FrameBatch) -> Int:
+        """Take what goes by columns; the rows that do not, in order."""
+        if not len(batch):
+            return np.empty(0, np.int64)
+        carrier = batch.frames["connection"].astype(np.int64) * 2 + batch.frames["side"]
+        order = np.argsort(carrier, kind="stable")
+        starts = np.flatnonzero(np.concatenate(([True], np.diff(carrier[order]) != 0)))
+        runs: dict[tuple[int, int], _Rows] = {}
+        for rows in np.split(order, starts[1:]):
+            number = int(carrier[rows[0]])
+            connection = batch.connections[number >> 1]
+            ends = self._host(connection, number & 1), self._host(connection, 1 - (number & 1))
+            runs.setdefault(ends, _Rows()).add(number, rows, batch)
+        disturbed = {frozenset(self._hosts(batch, event.connection.index)) for event in batch.events}
+        for row in np.unique(np.concatenate((batch.holes["connection"], batch.skips["connection"]))).tolist():
+            disturbed.add(frozenset(self._hosts(batch, row)))
+        for index in np.unique(batch.frames["connection"][batch.frames["state"] != WHOLE]).tolist():
+            disturbed.add(frozenset(self._hosts(batch, index)))
+        exact = []
+        for low, high in {(min(ends), max(ends)) for ends in runs}:
+            ends = (low, high)
+            both = [(self._between(*each), runs.get(each, _NO_ROWS)) for each in (ends, ends[::-1])]
+            plain = frozenset(ends) not in disturbed and self._take_pair(both, batch)
+            if not plain:
+                exact += [rows for _, each in both for rows in each.all]
+        return np.sort(np.concatenate(exact)) if exact else np.empty(0, np.int64)
+
+    def _take_pair(self, both: list[tuple[_Directed, _Rows]], batch: FrameBatch) -> bool:
+        """Take a pair's rows by columns if both directions are plain."""
+        runs = [
+            Run(directed.tracker, rows.carrier, rows.numbered, back.acks)
+            for (directed, rows), (_, back) in zip(both, both[::-1], strict=True)
+        ]
+        bare = [rows.carrier for directed, rows in both if len(rows.bare) and directed.bare.carrier != rows.carrier]
+        numbered = any(run.tracker.numbering is not None for run in runs)
+        if any(rows.several for _, rows in both) or (bare and not numbered):
+            return False
+        if any((batch.command[run.frames] == Command.FIN).any() for run in runs):
+            return False
+        if not all(is_plain(run, batch) for run in runs):
+            return False
+        for (directed, rows), run in zip(both, runs, strict=True):
+            if len(run.frames) and run.tracker.numbering is not None:
+                directed.copies.add(run.tracker.numbering.next, run.frames.tolist())
+            take(run, batch)
+            if not len(rows.bare):
+                continue
+            frames = batch.frames[rows.bare]
+            recovery = batch.command[rows.bare] == Command.RCOM
+            if recovery.any():
+                self._recovery_seen = int(frames["time"][recovery].max())
+            if not numbered:
+                connection = batch.connections[rows.carrier >> 1]
+                ends = frames["position"] + frames["length"]
+                acknowledged = connection.directions[rows.carrier & 1].acknowledged
+                directed.bare.acknowledge(acknowledged)
+                directed.bare.send_run(ends[ends > acknowledged].tolist())
+        return True
+
+    def _hosts(self, batch: FrameBatch, index: int) -> tuple[int, int]:
+        connection = batch.connections[index]
+        return self._host(connection, 0), self._host(connection, 1)
+
+    def _order(self, batch: FrameBatch, exact: Int) -> Iterable[tuple[int, int, int]]:
+        """Frames that do not go by columns, events and losses, by capture order: (ordinal, kind, index)."""
+        ordinals = batch.frames["ordinal"][exact].tolist()
+        frames = [(ordinal, _FRAME, row) for row, ordinal in zip(exact.tolist(), ordinals, strict=True)]
         rest = [(event.ordinal, _EVENT, index) for index, event in enumerate(batch.events)]
         rest += [(ordinal, _HOLE, row) for row, ordinal in enumerate(batch.holes["ordinal"].tolist())]
         rest += [(ordinal, _SKIP, row) for row, ordinal in enumerate(batch.skips["ordinal"].tolist())]

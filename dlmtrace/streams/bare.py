@@ -34,6 +34,10 @@ class BareTracker:
         self.carrier = carrier
         self._ends.append(end)
 
+    def send_run(self, ends: list[int]) -> None:
+        """Frames that follow on the same connection."""
+        self._ends.extend(ends)
+
     def acknowledge(self, position: int) -> None:
         """TCP has acknowledged the stream's connection up to ``position``."""
         while self._ends and self._ends[0] <= position:

@@ -52,10 +52,14 @@ class Expectation:
 
     def arrive(self, arrival: Arrival) -> bool:
         """A frame on the wire; was it the expected one?"""
+        self.remember(arrival)
+        return self._take(arrival)
+
+    def remember(self, arrival: Arrival) -> None:
+        """Keep a frame whose place in the expectation is known."""
         self.arrivals.append(arrival)
         if len(self.arrivals) > WINDOW:
             self._start = max(self._start, self._forget_first())
-        return self._take(arrival)
 
     def acknowledge(self, number: int) -> None:
         """The receiver says that it has everything before ``number``."""

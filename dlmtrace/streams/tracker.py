@@ -172,7 +172,7 @@ class Tracker:
         number = arrival.number
         self.took_new = number >= numbering.next or number in numbering.missing
         if self.took_new:
-            self._tell_resent()
+            self.settle_resent()
         if number >= numbering.next:
             if number > numbering.next:
                 self._gap(arrival, start, numbering)
@@ -202,7 +202,7 @@ class Tracker:
             or (resent.code, resent.message, resent.seq_last) != (code, text, number - 1 & MASK)
             or resent.connection != f"c{(arrival.carrier >> 1) + 1}"
         ):
-            self._tell_resent()
+            self.settle_resent()
             first = next((each for each in numbering.expectation.arrivals if each.number == number), None)
             resent = self._resent = self._finding(code, arrival, text, number, number)
             resent.count = 0
@@ -212,7 +212,8 @@ class Tracker:
         resent.evidence["already_delivered"] += delivered
         resent.evidence["bytes"] += arrival.size
 
-    def _tell_resent(self) -> None:
+    def settle_resent(self) -> None:
+        """What came again in a row is one finding."""
         if self._resent is not None:
             self._tell(self._resent)
             self._resent = None
@@ -508,7 +509,7 @@ class Tracker:
     def _end_epoch(self, ended_by: Literal["fin", "restart", "open"]) -> _Numbering:
         numbering = self.numbering
         assert numbering is not None
-        self._tell_resent()
+        self.settle_resent()
         if numbering.stall is not None:
             self._tell_stall(numbering.stall, numbering.stall.last.time)
             numbering.stall = None
@@ -549,6 +550,20 @@ class Tracker:
             reset.record.reason = "the other direction was not seen again"
             self.decided(reset.record)
         self.resets.clear()
+
+    @property
+    def unsettled(self) -> bool:
+        """Does anything wait for what the next frames and ACKs say?"""
+        numbering = self.numbering
+        return bool(
+            self.open
+            or self.damaged
+            or self.resets
+            or self.left
+            or self.keeps_early
+            or (self.peer is not None and self.peer.resets)
+            or (numbering is not None and (numbering.stall is not None or numbering.fin is not None))
+        )
 
     # Verdicts and findings.
 
