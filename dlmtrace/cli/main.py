@@ -11,6 +11,8 @@ import typer
 from dlmtrace import __version__
 from dlmtrace.cli.decode import EXAMPLES as DECODE_EXAMPLES
 from dlmtrace.cli.decode import decode
+from dlmtrace.cli.explain import EXAMPLES as EXPLAIN_EXAMPLES
+from dlmtrace.cli.explain import explain
 from dlmtrace.cli.info import EXAMPLES as INFO_EXAMPLES
 from dlmtrace.cli.info import info
 
@@ -26,6 +28,7 @@ app = typer.Typer(
 )
 app.command(epilog=DECODE_EXAMPLES)(decode)
 app.command(epilog=INFO_EXAMPLES)(info)
+app.command(epilog=EXPLAIN_EXAMPLES)(explain)
 
 
 def _print_version(wanted: bool) -> None:

@@ -61,5 +61,5 @@ def rules(verdict: Verdict) -> str:
     """When a finding for this verdict is raised, in sentences."""
     texts = [f"Protocol {rule.protocol}: {rule.text}" for rule in RULES if rule.verdict == verdict]
     if any("U" in text.split() for text in texts):
-        texts.append(UNCONFIRMED)
+        texts.insert(0, UNCONFIRMED)
     return " ".join((f"A reconnect has the verdict `{verdict}`.", *texts))
