@@ -287,7 +287,8 @@ class Analysis:
                 self._recovery_seen = time
             if directed.tracker.numbering is None and back.tracker.numbering is None:
                 fresh = command == Command.RCOM and kind == RecoveryType.STATUS
-                directed.bare.acknowledge(connection.directions[side].acknowledged)
+                if directed.bare.carrier == carrier:
+                    directed.bare.acknowledge(connection.directions[side].acknowledged)
                 directed.bare.send(carrier, arrival.end, time, packet, fresh)
 
     def _event(self, event: ConnectionEvent) -> None:
