@@ -1,4 +1,7 @@
-"""The examples of README.md are what the commands print."""
+"""The examples of README.md are what the commands print.
+
+`python tests/test_readme.py` writes their present output into the page.
+"""
 
 import re
 import shlex
@@ -8,25 +11,38 @@ import sys
 import pytest
 from evidence import REPOSITORY
 
-README = (REPOSITORY / "README.md").read_text()
-CONSOLE = re.findall(r"```console\n\$ (.*?)\n(.*?)```", README, re.DOTALL)
-PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+PAGE = REPOSITORY / "README.md"
+CONSOLE = re.compile(r"```console\n\$ (?P<command>.*?)\n(?P<output>.*?)```", re.DOTALL)
+PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
-def run(*command: str) -> str:
+def run_python(*arguments: str) -> str:
+    command = [sys.executable, *arguments]
     return subprocess.run(command, cwd=REPOSITORY, capture_output=True, check=True, text=True).stdout
 
 
-@pytest.mark.parametrize(("command", "output"), CONSOLE, ids=[command for command, _ in CONSOLE])
-def test_the_commands_print_what_the_page_shows(command: str, output: str) -> None:
+def output_of(command: str) -> str:
     tool, *arguments = shlex.split(command)
     if tool == "./quickstart":  # its arguments stand in the script
         script = (REPOSITORY / "quickstart").read_text().replace("$here/", "")
         arguments = shlex.split(re.findall(r"set -- (.*)", script)[0])
-    printed = run(sys.executable, "-c", "from dlmtrace.cli.main import main; main()", *arguments)
-    assert [line.rstrip() for line in printed.splitlines()] == output.splitlines()
+    printed = run_python("-c", "from dlmtrace.cli.main import main; main()", *arguments)
+    return "".join(f"{line.rstrip()}\n" for line in printed.splitlines())
 
 
-@pytest.mark.parametrize("example", PYTHON)
+@pytest.mark.parametrize("example", [pytest.param(m, id=m["command"]) for m in CONSOLE.finditer(PAGE.read_text())])
+def test_the_commands_print_what_the_page_shows(example: re.Match[str]) -> None:
+    assert output_of(example["command"]) == example["output"]
+
+
+@pytest.mark.parametrize("example", PYTHON.findall(PAGE.read_text()))
 def test_the_python_examples_run(example: str) -> None:
-    assert run(sys.executable, "-c", example)
+    assert run_python("-c", example)
+
+
+def rewritten(example: re.Match[str]) -> str:
+    return f"```console\n$ {example['command']}\n{output_of(example['command'])}```"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(CONSOLE.sub(rewritten, PAGE.read_text()))
