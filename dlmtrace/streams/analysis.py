@@ -64,6 +64,15 @@ class _Rows:
         self.bare = rows[(command == Command.MSG) | (command == Command.RCOM)]
         self.all.append(rows)
 
+    def before(self, row: int) -> list[Int]:
+        """The rows below ``row``."""
+        return [rows[rows < row] for rows in self.all]
+
+    def drop_before(self, row: int) -> None:
+        """Leave only the rows from ``row`` on."""
+        self.numbered, self.acks, self.bare = (rows[rows >= row] for rows in (self.numbered, self.acks, self.bare))
+        self.all = [rows[rows >= row] for rows in self.all]
+
 
 _NO_ROWS = _Rows()
 
@@ -181,7 +190,9 @@ class Analysis:
             connection = batch.connections[number >> 1]
             ends = self._host(connection, number & 1), self._host(connection, 1 - (number & 1))
             runs.setdefault(ends, _Rows()).add(number, rows, batch)
-        disturbed = {frozenset(self._hosts(batch, event.connection.index)) for event in batch.events}
+        disturbed = {
+            frozenset(self._hosts(batch, event.connection.index)) for event in batch.events if event.kind != "open"
+        }
         for row in np.unique(np.concatenate((batch.holes["connection"], batch.skips["connection"]))).tolist():
             disturbed.add(frozenset(self._hosts(batch, row)))
         for index in np.unique(batch.frames["connection"][batch.frames["state"] != WHOLE]).tolist():
@@ -190,10 +201,26 @@ class Analysis:
         for low, high in {(min(ends), max(ends)) for ends in runs}:
             ends = (low, high)
             both = [(self._between(*each), runs.get(each, _NO_ROWS)) for each in (ends, ends[::-1])]
+            if frozenset(ends) not in disturbed:
+                self._begin_pair(both, batch)
             plain = frozenset(ends) not in disturbed and self._take_pair(both, batch)
             if not plain:
                 exact += [rows for _, each in both for rows in each.all]
         return np.sort(np.concatenate(exact)) if exact else np.empty(0, np.int64)
+
+    def _begin_pair(self, both: list[tuple[_Directed, _Rows]], batch: FrameBatch) -> None:
+        """Streams that have not begun begin with their first frame; what a pair sent until then goes frame by frame."""
+        first = [int(rows.numbered[0]) for each, rows in both if each.tracker.numbering is None and len(rows.numbered)]
+        if not any(each.tracker.numbering is not None or len(rows.numbered) for each, rows in both):
+            first += [int(rows.bare[0]) for each, rows in both if each.bare.carrier is None and len(rows.bare)]
+        if not first:
+            return
+        begin = max(first) + 1
+        rows = np.sort(np.concatenate([each for _, rows in both for each in rows.before(begin)]))
+        for row in rows.tolist():
+            self._frame(batch, row)
+        for _, each in both:
+            each.drop_before(begin)
 
     def _take_pair(self, both: list[tuple[_Directed, _Rows]], batch: FrameBatch) -> bool:
         """Take a pair's rows by columns if both directions are plain."""

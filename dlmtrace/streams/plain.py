@@ -12,7 +12,7 @@ import numpy.typing as npt
 from dlmtrace.framing.frames import FrameBatch
 from dlmtrace.streams.numbers import MASK
 from dlmtrace.streams.receiver import Arrival
-from dlmtrace.streams.tracker import STARVATION, Tracker
+from dlmtrace.streams.tracker import FAST_ACKS, STARVATION, STARVATION_TIME, Tracker
 from dlmtrace.transport.serial import signed
 
 Int = npt.NDArray[np.int64]
@@ -47,12 +47,28 @@ def is_plain(run: Run, batch: FrameBatch) -> bool:
     before = np.searchsorted(run.frames, run.acks)  # frames before each ACK
     numbers = _acknowledged(run, batch)
     confirmed = numbering.expectation.confirmed
-    if len(numbers) and (numbers[0] <= confirmed or (np.diff(numbers) <= 0).any()):
+    if len(numbers) and (numbers[0] < confirmed or (np.diff(numbers) < 0).any()):
         return False
     if (numbers > numbering.next + before).any():
         return False
-    seen = np.concatenate(([numbering.since_ack - numbering.next], before, [len(run.frames)]))
-    return not numbering.ack_time or bool((np.diff(seen) <= STARVATION).all())
+    return not _starves(run, batch, before)
+
+
+def _starves(run: Run, batch: FrameBatch, before: Int) -> bool:
+    """Does the receiver deliver too much for too long without an ACK?  ``before``: frames before each ACK."""
+    numbering = run.tracker.numbering
+    assert numbering is not None
+    if not len(run.frames):
+        return False
+    delivered = np.concatenate(([numbering.since_ack - numbering.next], before, [len(run.frames)]))
+    long = np.diff(delivered) > STARVATION
+    if not numbering.ack_time:
+        long[0] = False  # no ACK was seen yet
+    if not long.any():
+        return False
+    time = batch.frames["time"]
+    moments = np.concatenate(([numbering.ack_time], time[run.acks], [time[run.frames[-1]]]))
+    return bool((np.diff(moments)[long] >= STARVATION_TIME).any())
 
 
 def take(run: Run, batch: FrameBatch) -> None:
@@ -86,10 +102,32 @@ def take(run: Run, batch: FrameBatch) -> None:
     if len(numbers):
         expectation.acknowledge(confirmed)
         numbering.result.confirmed_to = confirmed & MASK
-        numbering.last_ack = (confirmed, 1)
+        _count_repeated_acks(run, batch, numbers)
         numbering.since_ack = first + int(np.searchsorted(run.frames, run.acks[-1]))
         numbering.ack_time = int(batch.frames["time"][run.acks[-1]])
         numbering.starved = False
+
+
+def _count_repeated_acks(run: Run, batch: FrameBatch, numbers: Int) -> None:
+    """Runs of equal ACKs, the one before this batch included."""
+    numbering = run.tracker.numbering
+    assert numbering is not None
+    if numbers[0] != numbering.last_ack[0] and (np.diff(numbers) > 0).all():
+        numbering.last_ack = (int(numbers[-1]), 1)
+        return
+    starts = np.flatnonzero(np.concatenate(([True], np.diff(numbers) != 0)))
+    lengths = np.diff(np.append(starts, len(numbers)))
+    before = numbering.last_ack[1] if numbering.last_ack[0] == numbers[0] else 0
+    lengths[0] += before
+    reached = lengths >= FAST_ACKS
+    reached[0] &= before < FAST_ACKS
+    if reached.any():
+        first = int(np.flatnonzero(reached)[0])
+        row = batch.frames[run.acks[min(starts[first] + FAST_ACKS - 1, len(numbers) - 1)]]
+        place = int(row["connection"]) * 2 + int(row["side"]), 0, int(row["length"]), int(row["ordinal"])
+        arrival = Arrival(0, *place, int(row["packet"]), int(row["time"]))
+        numbering.note_repeated_acks(int(reached.sum()), int(numbers[starts[first]]), arrival)
+    numbering.last_ack = (int(numbers[-1]), int(lengths[-1]))
 
 
 def _acknowledged(run: Run, batch: FrameBatch) -> Int:

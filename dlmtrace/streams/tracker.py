@@ -32,8 +32,9 @@ STALL = 1_000_000_000
 SILENCE = 2_000_000_000
 """ns without a new connection after which a reset is called silent (CON405)."""
 
-STARVATION = 300
-"""Delivered frames without an ACK that no kernel leaves (A18)."""
+STARVATION, STARVATION_TIME = 300, 1_000_000_000
+"""Delivered frames without an ACK that no kernel leaves (A18), and ns that this must last: one receive run of a busy
+6.1 kernel was seen to take more."""
 
 FAST_ACKS, TIMEOUT = 3, 15_000_000_000
 """The v3 series: equal ACKs that trigger a retransmission, and ns after which a frame is repeated (§6.3)."""
@@ -69,6 +70,14 @@ class _Numbering:
     starved: bool = False
     last_ack: tuple[int, int] = (-1, 0)  # number, how many times in a row
     stall: _Stall | None = None
+    repeated_acks: int = 0  # numbers that were acknowledged FAST_ACKS times in a row
+    first_repeated_ack: tuple[int, Arrival] | None = None
+
+    def note_repeated_acks(self, count: int, number: int, arrival: Arrival) -> None:
+        """The ACK of ``number`` (and of others, ``count`` in all) came FAST_ACKS times in a row."""
+        self.repeated_acks += count
+        if self.first_repeated_ack is None:
+            self.first_repeated_ack = number, arrival
 
     @property
     def closed(self) -> bool:
@@ -270,7 +279,7 @@ class Tracker:
         repeated = numbering.last_ack[1] + 1 if numbering.last_ack[0] == unwrapped else 1
         numbering.last_ack = (unwrapped, repeated)
         if repeated == FAST_ACKS:
-            self._find("ACK303", arrival, f"ACK {number} came {FAST_ACKS} times in a row", unwrapped, unwrapped)
+            numbering.note_repeated_acks(1, unwrapped, arrival)
         expectation.acknowledge(unwrapped)
         numbering.result.confirmed_to = number
         numbering.since_ack, numbering.starved = expectation.expected, False
@@ -326,6 +335,8 @@ class Tracker:
     def _count_unacknowledged(self, arrival: Arrival, numbering: _Numbering) -> None:
         waiting = numbering.expectation.expected - numbering.since_ack
         if waiting <= STARVATION or numbering.starved or not numbering.ack_time:
+            return
+        if arrival.time - numbering.ack_time < STARVATION_TIME:
             return
         error = self.pair.last_error
         if error is not None and error >= numbering.ack_time - ERROR_REACH:
@@ -510,6 +521,10 @@ class Tracker:
         numbering = self.numbering
         assert numbering is not None
         self.settle_resent()
+        if numbering.first_repeated_ack is not None:
+            number, arrival = numbering.first_repeated_ack
+            text = f"{numbering.repeated_acks} numbers were acknowledged {FAST_ACKS} times in a row or more"
+            self._find("ACK303", arrival, text, number, number, numbering.repeated_acks)
         if numbering.stall is not None:
             self._tell_stall(numbering.stall, numbering.stall.last.time)
             numbering.stall = None
