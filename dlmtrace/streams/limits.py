@@ -23,10 +23,8 @@ def limits(facts: list[CaptureFact], traffic: TrafficSummary, survey: Survey) ->
     gaps = survey.gaps
     if gaps.hole_bytes > gaps.cut_bytes:
         first = f", the first before packet {packet_number(gaps.first_packet)}" if gaps.first_packet else ""
-        message = (
-            f"{_many(gaps.hole_bytes - gaps.cut_bytes, 'byte')} of the streams were not captured, in {gaps.holes} holes"
-        )
-        found.append(Limit("CAP901", message + first))
+        lost, holes = _many(gaps.hole_bytes - gaps.cut_bytes, "byte"), _many(gaps.holes, "hole")
+        found.append(Limit("CAP901", f"{lost} of the streams were not captured, in {holes}{first}"))
     if traffic.cut_packets:
         message = (
             f"{_many(traffic.cut_packets, 'packet')} cut by the snaplen, {_many(gaps.cut_bytes, 'byte')} of the streams"

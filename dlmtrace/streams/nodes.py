@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -90,12 +91,10 @@ class NodeTable:
         if known is not None:
             return known
         endpoint = connection.endpoint(side)
-        candidates = self._at_address.get((endpoint.high, endpoint.low))
-        if not candidates:
-            return UNKNOWN
-        node_id = max(candidates, key=candidates.__getitem__)
-        other = self._at_end.get(connection.index * 2 + 1 - side)
-        return UNKNOWN if node_id == other else node_id
+        candidates = Counter(self._at_address.get((endpoint.high, endpoint.low), {}))
+        candidates.pop(self._at_end.get(connection.index * 2 + 1 - side, UNKNOWN), None)  # nobody talks to itself
+        likely, frames = max(candidates.items(), key=itemgetter(1), default=(UNKNOWN, 0))
+        return likely if 2 * frames > candidates.total() else UNKNOWN
 
     def receivers(self, batch: FrameBatch) -> Int:
         """Receiver of every frame of a batch, as int64: its node id or UNKNOWN."""
