@@ -54,7 +54,9 @@ def print_tables(info: dict[str, Any], terminal: Terminal) -> None:
 
     console = Console(width=terminal.width, no_color=not terminal.colours, highlight=False)
     for table in tables(info):
-        drawn = RichTable(title=table.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        drawn = RichTable(
+            title=table.title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+        )
         shown = _fitting(table, console.width)
         if shown < len(table.columns):
             drawn.caption = f"(a wider terminal shows {len(table.columns) - shown} columns more)"

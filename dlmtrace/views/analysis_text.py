@@ -1,0 +1,249 @@
+"""The analysis as text for people: the verdict, the reconnects, then the findings of each stream."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from dlmtrace.capture.packets import packet_file, packet_number
+from dlmtrace.findings.catalogue import CATALOGUE, SEVERITIES, severity
+from dlmtrace.findings.outcome import Outcome
+from dlmtrace.findings.verdicts import RULES
+from dlmtrace.streams.results import Epoch, Finding, Range, Reconnect, Stream, Verdict
+from dlmtrace.views.analysis import Run
+from dlmtrace.views.explanation import COLOURS
+from dlmtrace.views.naming import Naming
+from dlmtrace.views.prose import coloured, paragraph
+from dlmtrace.views.terminal import BOLD, CYAN, RED, YELLOW, Terminal
+from dlmtrace.views.times import SECOND, Clock, TimeFormat
+from dlmtrace.wire.names import escape
+
+RANGES_SHOWN = 8
+"""Ranges of numbers in one line; JSON has all."""
+
+QUIET_SHOWN = 16
+"""Streams without findings that are shown; the others are counted."""
+
+VERDICTS: dict[Verdict, str] = {rule.verdict: rule.code for rule in RULES}
+"""The finding that goes with each verdict."""
+VERDICT_CODES = frozenset(VERDICTS.values())
+
+_ENDED = {"rst": "reset", "fin": "closed", "abandoned": "abandoned"}
+
+
+class AnalysisText:
+    """Makes the lines.  ``nodes`` are names that the user gave to node ids."""
+
+    def __init__(self, terminal: Terminal, clock: Clock, naming: Naming, nodes: Mapping[int, str]) -> None:
+        self._terminal = terminal
+        self._clock = clock
+        self._naming = naming
+        self._nodes = {number: escape(name) for number, name in nodes.items()}
+        self._by_day = terminal.width is not None and clock.form in (TimeFormat.UTC, TimeFormat.LOCAL)
+
+    def report(self, run: Run, findings: Sequence[Finding]) -> Iterator[str]:
+        """Everything about a run; of its findings, only ``findings`` one by one."""
+        yield from self.summary(run, findings)
+        decided = {finding.evidence["reconnect"] for finding in findings if finding.code in VERDICT_CODES}
+        reconnects = [reconnect for reconnect in run.analysis.reconnects if reconnect.reconnect in decided]
+        if reconnects:
+            yield ""
+            yield self._terminal.line("Reconnects", BOLD)
+            yield from map(self.reconnect, sorted(reconnects, key=lambda reconnect: int(reconnect.reconnect[1:])))
+        yield from self._groups(run, [finding for finding in findings if finding.code not in VERDICT_CODES])
+        hidden = run.outcome.total - len(findings)
+        if hidden:
+            yield ""
+            yield f"{many(hidden, 'finding')} not shown."
+        if findings:
+            yield ""
+            yield paragraph(
+                "`dlmtrace explain CODE` tells what a finding means and what to do next, `dlmtrace streams FILE 1-2` "
+                "what became of each number of stream 1→2.",
+                self._terminal,
+            )
+
+    def summary(self, run: Run, findings: Sequence[Finding]) -> Iterator[str]:
+        """What was read, the verdict, and in which streams there is something grave among ``findings``."""
+        yield self._heading(run)
+        yield ""
+        yield from self._verdict(run, findings)
+
+    def _heading(self, run: Run) -> str:
+        files = listed([self._naming.file(number) for number in range(len(run.files))])
+        packets = sum(file.packets for file in run.files)
+        text = f"{files}: {many(packets, 'packet')}, {many(run.counts.total, 'frame')}"
+        if run.analysis.nodes.nodes:
+            text += f" of nodes {listed([self.node(number) for number in sorted(run.analysis.nodes.nodes)])}"
+        first = [file.first_time for file in run.files if file.first_time is not None]
+        last = [file.last_time for file in run.files if file.last_time is not None]
+        if first and last:
+            text += f", {' to '.join(self._clock.texts([min(first), max(last)]))}"
+        return paragraph(text, self._terminal)
+
+    def _verdict(self, run: Run, findings: Sequence[Finding]) -> Iterator[str]:
+        word, colour = _headline(run.outcome)
+        yield self._headed(word, f": {_summary(run)}", BOLD + colour, "  ")
+        for stream in run.analysis.streams[:RANGES_SHOWN]:
+            of_stream = [f for f in findings if (f.sender, f.receiver) == (stream.sender, stream.receiver)]
+            grave = Counter(CATALOGUE[f.code].name for f in of_stream if severity(f) != "note")
+            if grave:
+                told = ", ".join(name if count == 1 else f"{name} ({count})" for name, count in grave.items())
+                yield paragraph(f"{self.stream(stream.sender, stream.receiver)}: {told}", self._terminal, "  ", "    ")
+
+    def reconnect(self, reconnect: Reconnect) -> str:
+        """One reconnect."""
+        text = f"{self.stream(reconnect.sender, reconnect.receiver)} {reconnect.old_connection} "
+        text += f"{_ENDED[reconnect.ended_by]} {self._moment(reconnect.ended)}{self._packet(reconnect.ended_packet)}"
+        if reconnect.resumed is not None:
+            later = (reconnect.resumed - reconnect.ended) / SECOND
+            text += f", on {reconnect.new_connection} after {later:.6f} s{self._packet(reconnect.resumed_packet)}"
+        text += f": {reconnect.reason}"
+        for title, ranges in (
+            ("unconfirmed", reconnect.unconfirmed),
+            ("sent again", reconnect.resent),
+            ("lost", reconnect.lost),
+        ):
+            if ranges:
+                text += f"; {title} {numbers(ranges)}"
+        verdict = reconnect.verdict
+        head = f"  {reconnect.reconnect:4} {VERDICTS[verdict]} {verdict:12}"
+        return self._headed(head, text, COLOURS[CATALOGUE[VERDICTS[verdict]].severity], "       ")
+
+    def _groups(self, run: Run, findings: Sequence[Finding]) -> Iterator[str]:
+        groups: dict[tuple[int | None, int | None], list[Finding]] = {}
+        for finding in findings:
+            groups.setdefault((finding.sender, finding.receiver), []).append(finding)
+        quiet = 0
+        for stream in run.analysis.streams:
+            found = groups.pop((stream.sender, stream.receiver), [])
+            quiet += not found
+            if found or quiet <= QUIET_SHOWN:
+                yield ""
+                yield from self._stream(stream)
+                yield from map(self.finding, _gravest_first(found))
+        if quiet > QUIET_SHOWN:
+            yield ""
+            yield f"{many(quiet - QUIET_SHOWN, 'more stream')} without findings."
+        rest = [finding for found in groups.values() for finding in found]
+        if rest:
+            yield ""
+            yield self._terminal.line("Beside the streams", BOLD)
+            yield from map(self.finding, _gravest_first(rest))
+
+    def _stream(self, stream: Stream) -> Iterator[str]:
+        name = f"Stream {self.stream(stream.sender, stream.receiver)}"
+        text = f"{many(stream.frames, 'frame')}"
+        if stream.version:
+            text += f" of protocol {stream.version}"
+        if stream.connections:
+            text += f" on {listed(stream.connections)}"
+        yield self._headed(name, f": {text}", BOLD, "  ")
+        for epoch in stream.epochs:
+            yield paragraph(describe(epoch), self._terminal, "  ", "    ")
+
+    def finding(self, finding: Finding, alone: bool = False) -> str:
+        """One finding; ``alone``: not below the heading of its stream."""
+        entry, level = CATALOGUE[finding.code], severity(finding)
+        place = f" {self.stream(finding.sender, finding.receiver)}" if alone and finding.sender is not None else ""
+        place += "" if finding.time is None else f" {self._moment(finding.time)}"
+        place += self._packet(finding.packet)
+        if finding.connection:
+            place += f" {finding.connection}"
+        text = f"{place}: {finding.message}{self._evidence(finding)}"
+        return self._headed(f"  {level:7} {entry.code} {entry.name}", text, COLOURS[level], "      ")
+
+    def _evidence(self, finding: Finding) -> str:
+        told = []
+        if finding.seq_first is not None and finding.seq_last is not None:
+            told.append(numbers([(finding.seq_first, finding.seq_last)]))
+        for key, value in finding.evidence.items():
+            if key.endswith("_ns") and value is not None:
+                told.append(f"{key.removesuffix('_ns')} {value / SECOND:.6f} s")
+            elif value is not None:
+                told.append(f"{key} {value}")
+        return f" ({', '.join(told).replace('_', ' ')})" if told else ""
+
+    def stream(self, sender: int | None, receiver: int | None) -> str:
+        """``1→2``, with the names that the user gave."""
+        return f"{self.node(sender)}→{self.node(receiver)}"
+
+    def node(self, number: int | None) -> str:
+        """A node's id, its name behind it when the user gave one; ``?`` while no frame has told the id."""
+        if number is None or number < 0:
+            return "?"
+        return f"{number}({self._nodes[number]})" if number in self._nodes else str(number)
+
+    def _headed(self, head: str, text: str, colour: str, further: str) -> str:
+        """``text`` behind a coloured ``head`` that is never broken; control characters in it do no harm."""
+        line = paragraph(
+            escape(text) if text[:1] == ":" else f" {escape(text.lstrip())}", self._terminal, head, further
+        )
+        return coloured(head, colour, self._terminal) + line[len(head) :]
+
+    def _moment(self, time: int) -> str:
+        text = self._clock.texts([time])[0]
+        return text[11:26] if self._by_day else text
+
+    def _packet(self, identity: int | None) -> str:
+        if identity is None:
+            return ""
+        file = "" if len(self._naming.files) == 1 else f"{self._naming.file(packet_file(identity))}:"
+        return f" packet {file}{packet_number(identity)}"
+
+
+def _headline(outcome: Outcome) -> tuple[str, str]:
+    if outcome.errors:
+        return "ERRORS", RED
+    if outcome.concerns:
+        return "WARNINGS", YELLOW
+    return ("UNDECIDED", YELLOW) if outcome.verdict == "inconclusive" else ("CLEAN", CYAN)
+
+
+def _summary(run: Run) -> str:
+    outcome, reconnects = run.outcome, run.analysis.reconnects
+    if outcome.empty:
+        return "there is no DLM in this capture"
+    counts = ((outcome.errors, "error"), (outcome.warnings, "warning"), (outcome.notes, "note"))
+    text = ", ".join(many(count, noun) for count, noun in counts if count) or "nothing found"
+    if reconnects:
+        verdicts = Counter(reconnect.verdict for reconnect in reconnects)
+        told = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS if verdicts[verdict])
+        text += f"; {many(len(reconnects), 'reconnect')}: {told}"
+    return text
+
+
+def describe(epoch: Epoch) -> str:
+    """What became of the numbers of an epoch."""
+    sent = epoch.frames - epoch.duplicates
+    text = f"numbers {epoch.seq_first}-{epoch.seq_last}: {sent} sent, {epoch.delivered} delivered"
+    if epoch.confirmed_to is not None:
+        text += f", highest ACK {epoch.confirmed_to}"
+    if epoch.duplicates:
+        causes = ", ".join(f"{count} {cause}" for cause, count in sorted(epoch.resends.items()))
+        text += f", {epoch.duplicates} came again{f' ({causes})' if causes else ''}"
+    if epoch.missing:
+        text += f", never seen {numbers(epoch.missing)}"
+    return text + {"fin": "; ended by FIN", "restart": "; numbers restarted", "open": ""}[epoch.ended_by]
+
+
+def numbers(ranges: Sequence[Range]) -> str:
+    """``7, 9-12``; more than RANGES_SHOWN are only counted."""
+    text = ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges[:RANGES_SHOWN])
+    more = len(ranges) - RANGES_SHOWN
+    return f"{text} and {many(more, 'range')} more" if more > 0 else text
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names, only counted beyond the first RANGES_SHOWN."""
+    more = len(names) - RANGES_SHOWN
+    return ", ".join(names[:RANGES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _gravest_first(findings: Sequence[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda finding: SEVERITIES.index(severity(finding)))
+
+
+def many(count: int, noun: str) -> str:
+    """``1 frame``, ``2 frames``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
