@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 from typing import Annotated
@@ -52,6 +53,8 @@ def _options(
 def main() -> None:
     """Run the command line; one line on standard error for every failure."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end like any Unix tool when the reader of a pipe goes away
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # an encoding without arrows is no reason to fail
     try:
         status = app(standalone_mode=False, prog_name="dlmtrace")
     except (KeyboardInterrupt, typer.Abort):
