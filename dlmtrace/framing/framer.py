@@ -342,6 +342,7 @@ class _Table:
             first = np.searchsorted(self.ends, offset, "right")
             rows["connection"], rows["side"] = self._connection[stretch], self._side[stretch]
             rows["position"], rows["length"], rows["reason"] = self._position(offset, first), length, reason
+            rows["offset"] = offset
             rows["packet"], rows["time"] = self.rows.packet[first], self.rows.time[first]
             rows["ordinal"] = self.rows.ordinal[first]
         return rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,7 @@ SKIP = np.dtype(
         ("position", "<i8"),  # stream position of the first byte skipped
         ("length", "<i8"),  # bytes skipped until a frame was found again
         ("reason", "u1"),  # see SKIP_REASONS
+        ("offset", "<i8"),  # of the first byte skipped in the batch's buffer
         ("packet", "<i8"),  # identity of the packet with the first byte skipped
         ("time", "<i8"),
         ("ordinal", "<i8"),
@@ -67,6 +68,15 @@ SKIP = np.dtype(
 SKIP_REASONS = ("hole", "bad length", "bad header", "started mid-stream", "stream end")
 """Why bytes belong to no frame: a hole took the frame's beginning or end; h_length below 16 or above 4096; a header
 found again after a loss turned out to be none; the capture began inside a frame; the stream ended inside a header."""
+
+
+class Ends(NamedTuple):
+    """The ends of connections that sent a batch's frames, ascending, and which end sent each frame."""
+
+    number: Int  # Connection.index * 2 + side
+    of: Int  # for each frame, the index of its sender in ``number``
+    first: Int  # for each end, the row of its first frame
+    last: Int  # … of its last frame
 
 
 class FrameBatch:
@@ -97,6 +107,23 @@ class FrameBatch:
     def header(self) -> npt.NDArray[Any]:
         """The outer headers, dtype wire.columns.HEADER."""
         return gather(self.buffer, HEADER, self.frames["offset"])
+
+    @cached_property
+    def ends(self) -> Ends:
+        """Who sent the frames."""
+        if not len(self):
+            nothing = np.empty(0, np.int64)
+            return Ends(nothing, nothing, nothing, nothing)
+        end = self.frames["connection"].astype(np.int64) * 2 + self.frames["side"]
+        lowest = int(end.min())
+        end -= lowest
+        rows = np.arange(len(end))
+        first, last = np.full(int(end.max()) + 1, -1), np.full(int(end.max()) + 1, -1)
+        first[end[::-1]], last[end] = rows[::-1], rows
+        present = np.flatnonzero(last >= 0)
+        rank = np.zeros(len(last), np.int64)
+        rank[present] = np.arange(len(present))
+        return Ends(present + lowest, rank[end], first[present], last[present])
 
     @cached_property
     def carries(self) -> npt.NDArray[np.bool_]:
