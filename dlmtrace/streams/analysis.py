@@ -20,6 +20,7 @@ from dlmtrace.streams.pair import Death, Pair
 from dlmtrace.streams.plain import Run, is_plain, take
 from dlmtrace.streams.receiver import Arrival
 from dlmtrace.streams.results import Finding, Reconnect, Stream
+from dlmtrace.streams.timeline import Timeline
 from dlmtrace.streams.tracker import Tracker
 from dlmtrace.transport.connections import Connection, ConnectionEvent
 from dlmtrace.wire.enums import Command, RecoveryType
@@ -125,6 +126,11 @@ class Analysis:
             stream = directed.stream
             stream.commands = {_COMMANDS.get(key, str(key)): count for key, count in sorted(directed.commands.items())}
             stream.frames = sum(directed.commands.values())
+
+    def timeline(self, sender: int, receiver: int) -> Timeline | None:
+        """What a stream did in time order; None when there is no such stream."""
+        directed = self._directed.get((sender, receiver))
+        return None if directed is None else directed.tracker.timeline
 
     # Who talks to whom.
 

@@ -83,6 +83,11 @@ def take(run: Run, batch: FrameBatch) -> None:
     numbering.next += count
     expectation.expected += count
     numbers = _acknowledged(run, batch)
+    if count:
+        tracker.timeline.note("sent", first, first + count - 1, run.carrier >> 1, *_moment(batch, run.frames[0]))
+    if len(numbers) and numbers[-1] > expectation.confirmed:
+        where = (int(batch.frames["connection"][run.acks[-1]]), *_moment(batch, run.acks[-1]))
+        tracker.timeline.note("confirmed", expectation.confirmed, int(numbers[-1]) - 1, *where)
     confirmed = int(numbers[-1]) if len(numbers) else expectation.confirmed
     heard = numbering.result.confirmed_to is not None or len(numbers) > 0
     kept = min(count, numbering.next - confirmed if heard else UNACKNOWLEDGED_WINDOW)
@@ -106,6 +111,10 @@ def take(run: Run, batch: FrameBatch) -> None:
         numbering.since_ack = first + int(np.searchsorted(run.frames, run.acks[-1]))
         numbering.ack_time = int(batch.frames["time"][run.acks[-1]])
         numbering.starved = False
+
+
+def _moment(batch: FrameBatch, row: int) -> tuple[int, int]:
+    return int(batch.frames["time"][row]), int(batch.frames["packet"][row])
 
 
 def _count_repeated_acks(run: Run, batch: FrameBatch, numbers: Int) -> None:

@@ -18,6 +18,7 @@ from dlmtrace.streams.pair import VANISHED, Death, Pair
 from dlmtrace.streams.receiver import Arrival, Expectation
 from dlmtrace.streams.reconnecting import Resumption
 from dlmtrace.streams.results import Cause, Epoch, Finding, Reconnect, Stream
+from dlmtrace.streams.timeline import Timeline
 from dlmtrace.transport.connections import Connection
 
 FAR = 65_536
@@ -113,6 +114,7 @@ class Tracker:
         self.damaged: list[Resumption] = []  # unsafe ones, whose lost frames a later reconnect may still bring
         self.left: tuple[int, int, int, Arrival] | None = None  # connection left while alive: U, first frame elsewhere
         self.resets: list[Resumption] = []  # waiting to see whether the other direction starts again too
+        self.timeline = Timeline()
         self.took_new = False  # was the last frame the first of its number?
         self._resent: Finding | None = None  # frames of one cause that came again in a row
 
@@ -180,6 +182,10 @@ class Tracker:
         """New, ahead of the next number, or sent before."""
         number = arrival.number
         self.took_new = number >= numbering.next or number in numbering.missing
+        where = (arrival.carrier >> 1, arrival.time, arrival.packet)
+        if number > numbering.next:
+            self.timeline.note("missing", numbering.next, number - 1, *where)
+        self.timeline.note("sent" if self.took_new else "resent", number, number, *where)
         if self.took_new:
             self.settle_resent()
         if number >= numbering.next:
@@ -280,6 +286,9 @@ class Tracker:
         numbering.last_ack = (unwrapped, repeated)
         if repeated == FAST_ACKS:
             numbering.note_repeated_acks(1, unwrapped, arrival)
+        if unwrapped > expectation.confirmed:
+            where = (arrival.carrier >> 1, arrival.time, arrival.packet)
+            self.timeline.note("confirmed", expectation.confirmed, unwrapped - 1, *where)
         expectation.acknowledge(unwrapped)
         numbering.result.confirmed_to = number
         numbering.since_ack, numbering.starved = expectation.expected, False
