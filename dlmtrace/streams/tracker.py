@@ -142,6 +142,7 @@ class Tracker:
             if self._starts_again(number, arrival, numbering, same):
                 numbering = self._restart(number, arrival)
             elif arrival.number - numbering.next > FAR and not self._hidden(arrival.carrier, start):
+                arrival.expected = numbering.expectation.expected
                 self._find("SEQ210", arrival, f"sequence number {number} is far ahead of {numbering.next & MASK}")
                 return
         self._see_other_restart(arrival)
