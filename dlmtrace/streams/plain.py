@@ -86,8 +86,9 @@ def take(run: Run, batch: FrameBatch) -> None:
     if count:
         tracker.timeline.note("sent", first, first + count - 1, run.carrier >> 1, *_moment(batch, run.frames[0]))
     if len(numbers) and numbers[-1] > expectation.confirmed:
-        where = (int(batch.frames["connection"][run.acks[-1]]), *_moment(batch, run.acks[-1]))
-        tracker.timeline.note("confirmed", expectation.confirmed, int(numbers[-1]) - 1, *where)
+        heard_on = int(batch.frames["connection"][run.acks[-1]])
+        moment = _moment(batch, run.acks[-1])
+        tracker.timeline.note("confirmed", expectation.confirmed, int(numbers[-1]) - 1, heard_on, *moment)
     confirmed = int(numbers[-1]) if len(numbers) else expectation.confirmed
     heard = numbering.result.confirmed_to is not None or len(numbers) > 0
     kept = min(count, numbering.next - confirmed if heard else UNACKNOWLEDGED_WINDOW)
