@@ -23,7 +23,6 @@ NAMES_REPLY_LENGTH = 4096
 """Bytes of a NAMES_REPLY inside DLM_OPTS: its trace event would not fit into a page of the trace buffer."""
 
 
-
 def logs_numbers(name: str) -> bool:
     """Did a kernel log that it sent or dropped a number again?"""
     return any(any(log(name, node, boot)[:2]) for node, boot in boots(name))
@@ -31,11 +30,6 @@ def logs_numbers(name: str) -> bool:
 
 TRACED = [files for files in WHOLE if any(kernel_record(scenario_of(files[0]), node, "trace") for node in (1, 2, 3))]
 LOGGED = [files for files in TRACED if logs_numbers(scenario_of(files[0]))]
-    files
-    for files in TRACED
-    for name in [scenario_of(files[0])]
-    if any(any(log(name, *boot)[:2]) for boot in boots(name))
-]
 
 
 class Received(NamedTuple):
