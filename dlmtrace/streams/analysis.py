@@ -31,8 +31,8 @@ Dialect = Literal["auto", "merged", "v3"]
 CONNECTION_LIMIT = 1000
 """Connections kept for the report; further ones are counted only."""
 
-STATELESS = (RecoveryType.STATUS, RecoveryType.STATUS_REPLY, RecoveryType.NAMES, RecoveryType.NAMES_REPLY)
-"""RCOM frames that go bare between 3.2 nodes too (protocol page §3.2)."""
+FINDING_LIMIT = 1000
+"""Findings of one code and stream that are kept one by one."""
 
 
 @dataclass(slots=True)
@@ -87,6 +87,7 @@ class Analysis:
         self.connections: dict[int, Connection] = {}
         self.reconnects: list[Reconnect] = []
         self.findings: list[Finding] = []
+        self._kept: dict[tuple[str, int | None, int | None], list[Finding]] = {}
         self._directed: dict[tuple[int, int], _Directed] = {}
         self._pairs: dict[frozenset[int], Pair] = {}
         self._addresses: dict[tuple[int, int], int] = {}  # hosts whose node id is not known yet: negative numbers
@@ -151,7 +152,7 @@ class Analysis:
             for each, back in ((key, key[::-1]), (key[::-1], key)):
                 stream = Stream(*each)
                 pair = self._pair(*each)
-                tracker = Tracker(stream, pair, self.dialect == "v3", self.findings.append, self._began, self._decided)
+                tracker = Tracker(stream, pair, self.dialect == "v3", self.report, self._began, self._decided)
                 copies = FirstCopies(self._batches)
                 bare = BareTracker(stream, pair, self._began, self._decided)
                 self._directed[each[0], each[1]] = _Directed(stream, tracker, bare, copies)
@@ -339,6 +340,17 @@ class Analysis:
         forward.tracker.die(death)
         back.tracker.die(death)
 
+    def report(self, finding: Finding) -> None:
+        """One more finding; of one code and stream the last one kept stands for all that follow (``count``)."""
+        key = (finding.code, finding.sender, finding.receiver)
+        kept = self._kept.setdefault(key, [])
+        if len(kept) < FINDING_LIMIT:
+            kept.append(finding)
+            self.findings.append(finding)
+        else:
+            kept[-1].count += finding.count
+            kept[-1].evidence["collapsed"] = kept[-1].evidence.get("collapsed", 0) + 1
+
     def _decided(self, record: Reconnect) -> None:
         """A verdict is final."""
         if record.verdict == "reset":
@@ -347,7 +359,7 @@ class Analysis:
         self.reconnects.append(record)
         code = _CODES[record.verdict]
         old, new = record.old_connection, record.new_connection or "nothing"
-        self.findings.append(
+        self.report(
             Finding(
                 code,
                 f"{record.reconnect}, {old} to {new}: {record.reason}",
