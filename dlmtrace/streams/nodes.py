@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dlmtrace.framing.frames import FrameBatch
-from dlmtrace.transport.connections import Connection
+from dlmtrace.transport.connections import Connection, Endpoint
 
 UNKNOWN = -1
 """Receiver of a frame when no frame has told yet which node is at that end."""
@@ -70,20 +71,25 @@ class NodeTable:
 
     def _add(self, batch: FrameBatch, end: int, identity: int, count: int) -> None:
         node_id, version = identity >> 32, identity & 0xFFFFFFFF
-        if node_id not in self.nodes and len(self.nodes) >= LIMIT:
-            return
+        node = self.nodes.get(node_id)
+        if node is None:
+            if len(self.nodes) >= LIMIT:
+                return
+            node = self.nodes[node_id] = Node()
         endpoint = batch.connections[end >> 1].endpoint(end & 1)
-        node = self.nodes.setdefault(node_id, Node())
         node.frames += count
         _count(node.versions, version, count)
-        _count(node.addresses, endpoint.address, count)
+        _count(node.addresses, _address_text(endpoint.high, endpoint.low), count)
         self._at_end.pop(end, None)  # so that the oldest comes first
         self._at_end[end] = node_id
         if len(self._at_end) > LIMIT:
             del self._at_end[next(iter(self._at_end))]
         address = (endpoint.high, endpoint.low)
-        if address in self._at_address or len(self._at_address) < LIMIT:
-            self._at_address.setdefault(address, Counter())[node_id] += count
+        if address not in self._at_address:
+            if len(self._at_address) >= LIMIT:
+                return
+            self._at_address[address] = Counter()
+        self._at_address[address][node_id] += count
 
     def node_at(self, connection: Connection, side: int) -> int:
         """Id of the node at one end of a connection, or UNKNOWN."""
@@ -106,6 +112,11 @@ class NodeTable:
             number = index + first_end
             receiver[index] = self.node_at(batch.connections[number >> 1], 1 - (number & 1))
         return receiver[end]
+
+
+@lru_cache(LIMIT)
+def _address_text(high: int, low: int) -> str:
+    return Endpoint(high, low, 0).address
 
 
 def _count(counter: Counter[Any], key: Any, count: int) -> None:
