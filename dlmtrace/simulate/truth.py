@@ -1,0 +1,389 @@
+"""What really happened to every frame of a simulation: sent, delivered, confirmed, repeated, lost and why.
+
+The account comes from the engines: lowcomms says where in which connection each frame was written, the endpoints say
+what they did with it, and the capture point says what passed and when.  Nothing is read back from packets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from dlmtrace.simulate.endpoint import Outgoing
+from dlmtrace.simulate.events import Cause, Delivered, Event, FinReceived, Ignored, RecordReset
+from dlmtrace.simulate.frames import inner_frame
+from dlmtrace.simulate.lowcomms import Observer, Socket
+from dlmtrace.simulate.network import Network
+from dlmtrace.simulate.node import Node
+from dlmtrace.simulate.sequence import MODULUS
+from dlmtrace.simulate.tcp import FIN, RST, TcpSocket
+from dlmtrace.wire.enums import Command
+
+EpochEnd = Literal["fin", "restart", "open"]
+
+
+@dataclass(eq=False, slots=True)
+class Transmission:
+    """A frame, or a copy of it, written to a connection."""
+
+    order: int
+    """counts all writes of the simulation"""
+    written: int
+    """ns"""
+    connection: int
+    """index of the connection"""
+    side: int
+    start: int
+    """stream position of its first byte"""
+    outgoing: Outgoing
+    begun: bool = False
+    """whether its first byte passed the capture point"""
+    seen: int | None = None
+    """ns at which its last byte, and all before it, had passed the capture point; None: it never did"""
+    packet: int | None = None
+    """packet of the capture that completed it, from 1"""
+    handled: int | None = None
+    """ns at which the receiver's engine looked at it"""
+    receiver_incarnation: int | None = None
+    """life of the receiver's record that looked at it"""
+    ignored: Ignored | None = None
+    """why the receiver dropped it"""
+
+    @property
+    def cause(self) -> Cause:
+        """``new``, or why the frame was repeated."""
+        return self.outgoing.cause
+
+
+@dataclass(eq=False, slots=True)
+class QueuedCopy:
+    """A copy of a frame in the sender's queue."""
+
+    queued: int
+    """number of transmissions written before it was queued"""
+    written: int | None = None
+    """``order`` of its transmission; None: it was not written"""
+    discarded: int | None = None
+    """number of transmissions written before it was thrown away; None: it was not"""
+
+
+@dataclass(eq=False, slots=True)
+class FrameTruth:
+    """One frame of a stream: in 3.2 an OPTS frame, in 3.1 any frame.  Copies are transmissions of the one frame."""
+
+    sequence: int | None
+    """its number, None for a bare frame"""
+    place: int
+    """place among the frames of its epoch, from 0; unlike the number it does not wrap"""
+    command: int
+    """h_cmd, for OPTS of the inner frame"""
+    transmissions: list[Transmission] = field(default_factory=list)
+    delivered: int | None = None
+    """ns at which the receiver took it; None: never"""
+    delivered_by: int | None = None
+    """``order`` of the transmission that did it"""
+    confirmed: int | None = None
+    """ns at which the first ACK that covers it passed the capture point"""
+    discarded: bool = False
+    """whether a page with it was thrown away, sent in part or not at all"""
+    copies: list[QueuedCopy] = field(default_factory=list)
+    """all that were queued, written or not"""
+
+    @property
+    def seen(self) -> bool:
+        """Whether it passed the capture point whole, once at least."""
+        return any(transmission.seen is not None for transmission in self.transmissions)
+
+    @property
+    def resent(self) -> bool:
+        """Whether a copy passed the capture point after something of it had."""
+        return sum(transmission.seen is not None for transmission in self.transmissions) > 1
+
+    @property
+    def fate(self) -> str:
+        """``delivered``, or why it was not."""
+        if self.delivered is not None:
+            return "delivered"
+        ignored = [transmission.ignored for transmission in self.transmissions if transmission.ignored is not None]
+        if ignored:
+            last = ignored[-1]
+            expected = f", {last.expected} was expected" if last.expected is not None else ""
+            return f"ignored by the receiver: {last.reason}{expected}"
+        if self.seen:
+            return "lost with its connection"
+        return "discarded with its queue page" if self.discarded else "not sent whole"
+
+
+@dataclass(eq=False, slots=True)
+class Epoch:
+    """The part of a stream between two resets of the sender's numbers."""
+
+    incarnation: int
+    """life of the sender's record"""
+    frames: list[FrameTruth] = field(default_factory=list)
+    """in the order of their numbers"""
+    ended_by: EpochEnd = "open"
+
+    def place(self, sequence: int) -> int:
+        """Place of a number in ``frames``; len(frames) for the one that would come next."""
+        first = self.frames[0].sequence
+        assert first is not None
+        return (sequence - first) % MODULUS
+
+    def sent(self) -> list[int]:
+        """Numbers that passed the capture point whole, in order."""
+        return [frame.sequence for frame in self.frames if frame.seen and frame.sequence is not None]
+
+    def delivered(self) -> list[int]:
+        """Numbers that the receiver took, in order."""
+        return [f.sequence for f in self.frames if f.delivered is not None and f.sequence is not None]
+
+    def resent(self) -> list[int]:
+        """Numbers that passed the capture point more than once, in order."""
+        return [frame.sequence for frame in self.frames if frame.resent and frame.sequence is not None]
+
+    def lost(self) -> list[int]:
+        """Numbers that were given out and never taken by the receiver, in order."""
+        return [f.sequence for f in self.frames if f.delivered is None and f.sequence is not None]
+
+    def confirmed(self) -> list[int]:
+        """Numbers that an ACK at the capture point covers, in order."""
+        return [f.sequence for f in self.frames if f.confirmed is not None and f.sequence is not None]
+
+
+@dataclass(eq=False, slots=True)
+class Acknowledgement:
+    """An ACK that passed the capture point, for frames of the other direction."""
+
+    seen: int
+    """ns"""
+    packet: int
+    """packet of the capture that completed it, from 1"""
+    written: int
+    """ns"""
+    expected: int
+    """its number"""
+    epoch: Epoch | None
+    """epoch of the stream whose frames it confirms; None: its sender had taken none"""
+
+
+@dataclass(eq=False, slots=True)
+class Stream:
+    """One direction of a pair of nodes over all its connections."""
+
+    sender: int
+    receiver: int
+    reliable: bool
+    """whether both nodes speak 3.2, so that frames are numbered"""
+    epochs: list[Epoch] = field(default_factory=list)
+    """sequenced frames"""
+    bare: list[FrameTruth] = field(default_factory=list)
+    """frames without a number, ACKs left out, in the order queued"""
+    acknowledgements: list[Acknowledgement] = field(default_factory=list)
+    """from the receiver, in capture order"""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionTruth:
+    """What the capture point saw of a connection's end."""
+
+    ended_by: Literal["rst", "fin", "open"]
+    """``open``: neither RST nor FIN passed, whatever became of it"""
+    ended: int | None
+    """ns of the first RST, else of the first FIN"""
+    last: int
+    """ns of its last packet"""
+    acknowledged: tuple[int, int]
+    """position of each side's stream up to which the other side's TCP acknowledged"""
+
+
+class Log:
+    """What all recorders of a simulation reported: the streams by (sender, receiver), as far as the engines know."""
+
+    def __init__(self, network: Network, reliable: frozenset[int]) -> None:
+        self.streams: dict[tuple[int, int], Stream] = {}
+        self.acknowledgements: list[tuple[int, int, Transmission, Epoch | None]] = []
+        """sender and receiver of each ACK written, and the epoch whose frames it confirms"""
+        self._network = network
+        self._reliable = reliable  # nodes that speak 3.2
+        # receiver, sender and life of the receiver's record -> epoch from which that record took frames last
+        self._lives: dict[tuple[int, int, int], Epoch] = {}
+        self._acknowledged: dict[Outgoing, Epoch | None] = {}
+        self._epochs: dict[tuple[int, int, int], Epoch] = {}
+        self._frames: dict[tuple[int, int, int, int], FrameTruth] = {}
+        self._copies: dict[Outgoing, QueuedCopy] = {}
+        self._transmissions: dict[tuple[int, int, int], tuple[Transmission, FrameTruth | None]] = {}
+
+    def transmissions(self) -> Iterable[Transmission]:
+        """All of them, in the order written."""
+        return (transmission for transmission, _ in self._transmissions.values())
+
+    def queued(self, sender: int, receiver: int, outgoing: Outgoing) -> None:
+        """A frame joined a send queue."""
+        if outgoing.command == Command.ACK:
+            self._acknowledged[outgoing] = self._lives.get((sender, receiver, outgoing.incarnation))
+            return
+        if outgoing.cause != "new":
+            copy = self._copies[outgoing] = QueuedCopy(len(self._transmissions))
+            self._frames[sender, receiver, outgoing.incarnation, outgoing.number].copies.append(copy)
+            return
+        reliable = {sender, receiver} <= self._reliable
+        stream = self.streams.setdefault((sender, receiver), Stream(sender, receiver, reliable))
+        frames, command = stream.bare, outgoing.command
+        if outgoing.sequence is not None:
+            life = (sender, receiver, outgoing.incarnation)
+            if life not in self._epochs:
+                self._epochs[life] = Epoch(outgoing.incarnation)
+                stream.epochs.append(self._epochs[life])
+            frames, command = self._epochs[life].frames, inner_frame(outgoing.frame)[0]
+        frame = FrameTruth(outgoing.sequence, len(frames), command)
+        self._frames[sender, receiver, outgoing.incarnation, outgoing.number] = frame
+        frames.append(frame)
+
+    def wrote(self, sender: int, receiver: int, socket: TcpSocket, position: int, outgoing: Outgoing) -> None:
+        """A socket took the first byte of a frame."""
+        key = (socket.connection.index, socket.side, position)
+        transmission = Transmission(len(self._transmissions), self._network.now, *key, outgoing)
+        frame = self._frames.get((sender, receiver, outgoing.incarnation, outgoing.number))
+        self._transmissions[key] = transmission, frame
+        if outgoing in self._copies:
+            self._copies[outgoing].written = transmission.order
+        if frame is not None:
+            frame.transmissions.append(transmission)
+        else:
+            self.acknowledgements.append((sender, receiver, transmission, self._acknowledged[outgoing]))
+
+    def discarded(self, sender: int, receiver: int, outgoing: Outgoing) -> None:
+        """A frame left a send queue without having been sent whole."""
+        frame = self._frames.get((sender, receiver, outgoing.incarnation, outgoing.number))
+        if frame is not None:
+            frame.discarded = True
+        if outgoing in self._copies:
+            self._copies[outgoing].discarded = len(self._transmissions)
+
+    def handled(
+        self, receiver: int, sender: int, socket: TcpSocket, position: int, incarnation: int, events: list[Event]
+    ) -> None:
+        """An endpoint took a frame, or dropped it."""
+        transmission, frame = self._transmissions[socket.connection.index, 1 - socket.side, position]
+        transmission.handled = self._network.now
+        transmission.receiver_incarnation = incarnation
+        for event in events:
+            if isinstance(event, Ignored):
+                transmission.ignored = event
+            elif isinstance(event, Delivered | FinReceived) and frame is not None:
+                if event.sequence is not None:
+                    epoch = self._epochs[sender, receiver, transmission.outgoing.incarnation]
+                    self._lives[receiver, sender, incarnation] = epoch
+                    frame = epoch.frames[epoch.place(event.sequence)]  # v3: one that had waited for this one
+                frame.delivered, frame.delivered_by = self._network.now, transmission.order
+
+
+class Recorder(Observer):
+    """Reports to ``log`` what happens in one boot of ``node``; ``node`` is set as soon as it exists."""
+
+    node: Node
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+
+    def queued(self, peer: int, outgoing: Outgoing) -> None:
+        self._log.queued(self.node.node, peer, outgoing)
+
+    def wrote(self, peer: int, socket: Socket, position: int, outgoing: Outgoing) -> None:
+        assert isinstance(socket, TcpSocket)
+        self._log.wrote(self.node.node, peer, socket, position, outgoing)
+
+    def discarded(self, peer: int, outgoing: Outgoing) -> None:
+        self._log.discarded(self.node.node, peer, outgoing)
+
+    def handled(self, peer: int, socket: Socket, position: int, events: list[Event]) -> None:
+        assert isinstance(socket, TcpSocket)
+        # a FIN may have reset the record that took it
+        incarnation = self.node.endpoint(peer).incarnation - sum(isinstance(event, RecordReset) for event in events)
+        self._log.handled(self.node.node, peer, socket, position, incarnation, events)
+
+
+def watch_capture(log: Log, network: Network) -> list[ConnectionTruth]:
+    """Note in the log's transmissions when the capture saw them; returns what it saw of each connection's end."""
+    streams: dict[tuple[int, int], list[Transmission]] = {}
+    for transmission in log.transmissions():
+        streams.setdefault((transmission.connection, transmission.side), []).append(transmission)
+    directions = {key: _Direction(transmissions) for key, transmissions in streams.items()}
+    count = len(network.connections)
+    resets: list[int | None] = [None] * count
+    fins: list[int | None] = [None] * count
+    last = [0] * count
+    acknowledged = [[0, 0] for _ in range(count)]
+    for packet, (time, segment) in enumerate(network.captured, 1):
+        index = segment.connection.index
+        last[index] = time
+        if segment.flags & RST and resets[index] is None:
+            resets[index] = time
+        if segment.flags & FIN and fins[index] is None:
+            fins[index] = time
+        if segment.acknowledges is not None and not segment.flags & RST:
+            other = 1 - segment.side
+            acknowledged[index][other] = max(acknowledged[index][other], segment.acknowledges)
+        if segment.payload:
+            directions[index, segment.side].passed(segment.position, len(segment.payload), time, packet)
+    ends = []
+    for index in range(count):
+        reset, fin = resets[index], fins[index]
+        ended_by: Literal["rst", "fin", "open"] = "rst" if reset is not None else "fin" if fin is not None else "open"
+        positions = (acknowledged[index][0], acknowledged[index][1])
+        ends.append(ConnectionTruth(ended_by, reset if reset is not None else fin, last[index], positions))
+    return ends
+
+
+class _Direction:
+    """How far a direction of a connection has passed the capture point without a gap."""
+
+    def __init__(self, transmissions: list[Transmission]) -> None:
+        self._transmissions = sorted(transmissions, key=lambda transmission: transmission.start)
+        self._covered = 0
+        self._ahead: dict[int, int] = {}
+        self._next = 0
+
+    def passed(self, position: int, length: int, time: int, packet: int) -> None:
+        self._ahead[position] = max(self._ahead.get(position, 0), position + length)
+        while reachable := [start for start in self._ahead if start <= self._covered]:
+            self._covered = max(self._covered, self._ahead.pop(reachable[0]))
+        while self._next < len(self._transmissions):
+            transmission = self._transmissions[self._next]
+            transmission.begun = transmission.begun or transmission.start < self._covered
+            if transmission.start + len(transmission.outgoing.frame) > self._covered:
+                return
+            transmission.seen, transmission.packet = time, packet
+            self._next += 1
+
+
+def confirm(log: Log) -> None:
+    """Note, from the ACKs that the capture saw, in each stream when its frames were confirmed, and how epochs ended."""
+    seen = [entry for entry in log.acknowledgements if entry[2].seen is not None]
+    seen.sort(key=lambda entry: (entry[2].packet, entry[2].order))
+    confirmed: dict[Epoch, int] = {}
+    for sender, receiver, transmission, epoch in seen:
+        outgoing = transmission.outgoing
+        assert outgoing.sequence is not None
+        assert transmission.seen is not None
+        assert transmission.packet is not None
+        stream = log.streams.get((receiver, sender))
+        if stream is not None:
+            stream.acknowledgements.append(
+                Acknowledgement(transmission.seen, transmission.packet, transmission.written, outgoing.sequence, epoch)
+            )
+        if epoch is None:
+            continue
+        end = epoch.place(outgoing.sequence)
+        if end <= len(epoch.frames):  # else: before the epoch's first number
+            for frame in epoch.frames[confirmed.get(epoch, 0) : end]:
+                frame.confirmed = transmission.seen
+            confirmed[epoch] = max(confirmed.get(epoch, 0), end)
+    for stream in log.streams.values():
+        for number, epoch in enumerate(stream.epochs, 1):
+            if any(frame.command == Command.FIN and frame.seen for frame in epoch.frames):
+                epoch.ended_by = "fin"
+            elif number < len(stream.epochs):
+                epoch.ended_by = "restart"

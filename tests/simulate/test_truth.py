@@ -1,0 +1,62 @@
+"""The truth of a simulation against what others read in its capture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+
+from dlmtrace.pipeline import Trace
+from dlmtrace.simulate.scenario import Outcome, Scenario, run
+from dlmtrace.wire.enums import Command
+from simulate.scenario_strategies import scenarios
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("simulated") / "capture.pcap"
+
+
+def decoded(file: Path) -> list[tuple[int, int, int, int]]:
+    """Packet, sender, command and number of each OPTS and ACK that the pipeline finds in a capture."""
+    found: list[tuple[int, int, int, int]] = []
+    for batch in Trace([str(file)]).batches():
+        heads = batch.header
+        for row in range(len(batch.frames)):
+            command = int(heads["h_cmd"][row])
+            if command in (Command.OPTS, Command.ACK) and batch.frames["state"][row] == 0:
+                found.append(
+                    (
+                        int(batch.frames["packet"][row]),
+                        int(heads["h_nodeid"][row]),
+                        command,
+                        int(batch.sequence[row]),
+                    )
+                )
+    return sorted(found)
+
+
+def told(outcome: Outcome) -> list[tuple[int, int, int, int]]:
+    """The same, as the truth tells it."""
+    found = []
+    for stream in outcome.streams.values():
+        for epoch in stream.epochs:
+            for frame in epoch.frames:
+                for transmission in frame.transmissions:
+                    if transmission.packet is not None and frame.sequence is not None:
+                        found.append((transmission.packet, stream.sender, int(Command.OPTS), frame.sequence))
+        for acknowledgement in stream.acknowledgements:
+            found.append((acknowledgement.packet, stream.receiver, int(Command.ACK), acknowledgement.expected))
+    return sorted(found)
+
+
+@hypothesis_settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+@given(scenarios())
+def test_the_capture_holds_the_frames_that_the_truth_says_in_the_packets_that_it_says(
+    file: Path, scenario: Scenario
+) -> None:
+    outcome = run(scenario)
+    outcome.write(file)
+    assert decoded(file) == told(outcome)
