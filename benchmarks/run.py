@@ -4,8 +4,8 @@
   run.py                       everything: 20 MB, 200 MB and 1 GB, all variants; takes about half an hour
   run.py --sizes 20 --rounds 5 throughput    one table, small
 
-A tool that needs more than a minute is not repeated. Times are wall times with the file in the page cache; memory is
-the largest resident set of the process.
+A tool that needs more than a minute is not repeated. The file is in the page cache; MB/s are of wall time, which a busy
+machine stretches: compare it with the CPU time. Memory is the largest resident set of the process.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ def read_through(path: Path) -> None:
 
 class Measurement(NamedTuple):
     seconds: float
+    cpu_seconds: float
     mebibytes: float
 
 
@@ -74,6 +75,10 @@ class Result(NamedTuple):
     @property
     def seconds(self) -> float:
         return statistics.median(measurement.seconds for measurement in self.measurements)
+
+    @property
+    def cpu_seconds(self) -> float:
+        return statistics.median(measurement.cpu_seconds for measurement in self.measurements)
 
     @property
     def rate(self) -> float:
@@ -94,7 +99,7 @@ def measure(command: Sequence[str]) -> Measurement:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         sys.exit(f"{' '.join(command)}: exit status {process.returncode}\n{messages.decode()}")
-    return Measurement(seconds, usage.ru_maxrss / 1024)
+    return Measurement(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 def in_turn(runs: Sequence[tuple[list[str], Path]], rounds: int) -> list[Result]:
@@ -114,19 +119,27 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-def throughput(sizes: Sequence[int], variants: Sequence[str], rounds: int) -> None:
+def throughput(sizes: Sequence[int], variants: Sequence[str], tools: Sequence[str], rounds: int) -> None:
     """Whole captures: every variant at the middle size, the plain one at all sizes."""
     print("## Throughput\n")
     files = [("plain", size) for size in sizes] if "plain" in variants else []
     files += [(variant, sorted(sizes)[len(sizes) // 2]) for variant in variants if variant != "plain"]
     for variant, size in files:
         path = generated(variant, size)
-        results = in_turn([(command, path) for command in TOOLS], rounds)
+        results = in_turn([(command, path) for command in TOOLS if Path(command[0]).name in tools], rounds)
         print(f"{variant}, {path.stat().st_size / 1e6:.0f} MB\n")
         rows = [
-            [r.label, f"{r.seconds:.2f}", f"{r.rate:.0f}", f"{r.memory:.0f}", str(len(r.measurements))] for r in results
+            [
+                r.label,
+                f"{r.seconds:.2f}",
+                f"{r.cpu_seconds:.2f}",
+                f"{r.rate:.0f}",
+                f"{r.memory:.0f}",
+                str(len(r.measurements)),
+            ]
+            for r in results
         ]
-        print(table(["command", "wall s", "MB/s", "memory MiB", "runs"], rows), flush=True)
+        print(table(["command", "wall s", "CPU s", "MB/s", "memory MiB", "runs"], rows), flush=True)
 
 
 def first_packets(source: Path, count: int) -> Path:
@@ -203,10 +216,11 @@ def main() -> None:
     parser.add_argument("tables", nargs="*", help="throughput, start-up, decode (default: all)")
     parser.add_argument("--sizes", type=int, nargs="+", default=[20, 200, 1000], metavar="MB")
     parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=VARIANTS)
+    parser.add_argument("--tools", nargs="+", default=["dlmtrace", "tshark", "tcptrace"], help="for throughput")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     makers: dict[str, Callable[[], None]] = {
-        "throughput": lambda: throughput(options.sizes, options.variants, options.rounds),
+        "throughput": lambda: throughput(options.sizes, options.variants, options.tools, options.rounds),
         "start-up": lambda: start_up(options.rounds),
         "decode": lambda: decode(options.sizes, options.rounds),
     }
