@@ -12,7 +12,8 @@ import numpy.typing as npt
 from dlmtrace.framing.frames import FrameBatch
 from dlmtrace.streams.numbers import MASK
 from dlmtrace.streams.receiver import Arrival
-from dlmtrace.streams.tracker import FAST_ACKS, STARVATION, STARVATION_TIME, Tracker
+from dlmtrace.streams.resends import FAST_ACKS
+from dlmtrace.streams.tracker import STARVATION, STARVATION_TIME, Tracker
 from dlmtrace.transport.serial import signed
 
 Int = npt.NDArray[np.int64]
@@ -76,7 +77,7 @@ def take(run: Run, batch: FrameBatch) -> None:
     tracker, numbering = run.tracker, run.tracker.numbering
     if numbering is None or not (len(run.frames) or len(run.acks)):
         return
-    tracker.settle_resent()
+    tracker.resends.settle()
     expectation, count = numbering.expectation, len(run.frames)
     first = numbering.next
     numbering.result.frames += count

@@ -1,4 +1,4 @@
-"""One reconnect of a stream with sequence numbers, from the end of the old connection to its verdict.
+"""Reconnects of a stream with sequence numbers, from the end of the old connection to its verdict.
 
 The rules (docs/findings.md, the reconnect verdict), with U the numbers that had been sent and not confirmed:
 safe when every one of U is confirmed; unsafe when one of them is neither sent again nor delivered while the stream
@@ -8,10 +8,12 @@ nothing by itself: its frames may have come, and only the next acknowledgement t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from dlmtrace.streams.numbers import RangeSet, wire_ranges
+from dlmtrace.streams.numbers import MASK, RangeSet, wire_ranges
 from dlmtrace.streams.receiver import Expectation
+from dlmtrace.streams.reporter import Reporter, span
 from dlmtrace.streams.results import Reconnect
 
 
@@ -94,6 +96,86 @@ class Resumption:
                 self.record.reason += f"; {self.record.repaired_by} repaired it, but locks stood still in between"
         else:
             self.record.repaired_by = None
+
+
+class Judgement:
+    """The reconnects of one stream that wait for their verdict, in order.
+
+    ``damaged`` are unsafe ones whose lost frames a later reconnect may still bring.
+    """
+
+    def __init__(self, reporter: Reporter, decided: Callable[[Reconnect], None]) -> None:
+        self._reporter, self._decided = reporter, decided
+        self.open: list[Resumption] = []
+        self.damaged: list[Resumption] = []
+
+    @property
+    def pending(self) -> bool:
+        """Does any wait?"""
+        return bool(self.open or self.damaged)
+
+    def covers(self, number: int) -> bool:
+        """Was the number under way when one of the connections ended?"""
+        return any(number < each.upto for each in self.open)
+
+    def send(self, number: int, expected: int) -> None:
+        """A frame of the stream; ``expected`` is what the receiver waits for."""
+        for resumption in self.open:
+            resumption.send(number, expected)
+        for resumption in self.damaged:
+            if number in resumption.lost and self.open:
+                resumption.record.repaired_by = self.open[-1].record.reconnect
+
+    def acknowledge(self) -> None:
+        """The receiver acknowledged something."""
+        for resumption in self.open:
+            resumption.confirmed_since = True
+
+    def judge(
+        self, expectation: Expectation, over: bool = False, restarted: bool = False, next_began: bool = False
+    ) -> None:
+        """Decide what can be decided.  ``over``: the epoch ended, ``restarted``: without FIN; ``next_began``: another
+        reconnect of the stream begins."""
+        still: list[Resumption] = []
+        for index, resumption in enumerate(self.open):
+            newest = index == len(self.open) - 1 and not next_began
+            final = resumption.confirmed(expectation) or over
+            if not final and not newest:
+                final = bool(resumption.missing(expectation)) and resumption.went_on
+            if not final or not resumption.judge(expectation, restarted, over):
+                still.append(resumption)
+            elif resumption.came_back:
+                self._undo(resumption, expectation)
+                self._decided(resumption.record)
+            elif resumption.lost and not over:
+                self.damaged.append(resumption)
+            else:
+                self._conclude(resumption)
+        self.open = still
+        for resumption in [each for each in self.damaged if over or each.repaired(expectation)]:
+            self.damaged.remove(resumption)
+            resumption.settle_damage(expectation)
+            self._conclude(resumption)
+
+    def _undo(self, resumption: Resumption, expectation: Expectation) -> None:
+        """The receiver had come back with fresh numbers: it took nothing of what was sent to it since."""
+        for arrival in expectation.arrivals:
+            arrival.came = arrival.came and arrival.ordinal < resumption.began
+        expectation.recount()
+        text = "the receiver started again at 0, this direction went on with its old numbers"
+        record = resumption.record
+        self._reporter.of_reconnect("SEQ207", record, text, count=record.lost_frames, severity="error")
+
+    def _conclude(self, resumption: Resumption) -> None:
+        record = resumption.record
+        if resumption.ahead is not None and resumption.resent:
+            low, high = resumption.ahead
+            text = f"{span(low, high)} went out before what was sent again, as queued frames do"
+            self._reporter.of_reconnect("SEQ205", record, text, low & MASK, high & MASK, high - low + 1)
+        for low, high in record.lost:
+            text = f"{span(low, high)} were not sent again after the reconnect"
+            self._reporter.of_reconnect("SEQ202", record, text, low, high, (high - low & MASK) + 1)
+        self._decided(record)
 
 
 def _safe_reason(resumption: Resumption) -> str:

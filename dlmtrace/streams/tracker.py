@@ -10,14 +10,17 @@ Rules, in plain words (protocol page §6):
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Literal
 
-from dlmtrace.streams.numbers import MASK, RangeSet, unwrap, wire_ranges
+from dlmtrace.streams.numbering import Numbering, Stall
+from dlmtrace.streams.numbers import MASK, unwrap, wire_ranges
 from dlmtrace.streams.pair import VANISHED, Death, Pair
 from dlmtrace.streams.receiver import Arrival, Expectation
-from dlmtrace.streams.reconnecting import Resumption
-from dlmtrace.streams.results import Cause, Epoch, Finding, Reconnect, Stream
+from dlmtrace.streams.reconnecting import Judgement, Resumption
+from dlmtrace.streams.reporter import Reporter, span
+from dlmtrace.streams.resends import ERROR_REACH, FAST_ACKS, Resends
+from dlmtrace.streams.resets import Resets
+from dlmtrace.streams.results import Epoch, Finding, Reconnect, Stream
 from dlmtrace.streams.timeline import Timeline
 from dlmtrace.transport.connections import Connection
 
@@ -37,54 +40,6 @@ STARVATION, STARVATION_TIME = 300, 1_000_000_000
 """Delivered frames without an ACK that no kernel leaves (A18), and ns that this must last: one receive run of a busy
 6.1 kernel was seen to take more."""
 
-FAST_ACKS, TIMEOUT = 3, 15_000_000_000
-"""The v3 series: equal ACKs that trigger a retransmission, and ns after which a frame is repeated (§6.3)."""
-
-ERROR_REACH = 5_000_000_000
-"""ns after an error on any connection of the pair during which a repeated frame is put down to it."""
-
-
-@dataclass(slots=True)
-class _Stall:
-    """The receiver drops what comes because it waits for another number."""
-
-    expected: int
-    first: Arrival
-    last: Arrival
-    frames: int = 0
-
-
-@dataclass(slots=True)
-class _Numbering:
-    """One epoch: its numbers, unwrapped."""
-
-    first: int
-    next: int
-    expectation: Expectation
-    result: Epoch
-    started: int  # ordinal of its first frame
-    missing: RangeSet = field(default_factory=RangeSet)
-    fin: int | None = None
-    fin_time: int = 0
-    since_ack: int = 0  # expected when the last ACK came
-    ack_time: int = 0  # ns, of the last ACK
-    starved: bool = False
-    last_ack: tuple[int, int] = (-1, 0)  # number, how many times in a row
-    stall: _Stall | None = None
-    repeated_acks: int = 0  # numbers that were acknowledged FAST_ACKS times in a row
-    first_repeated_ack: tuple[int, Arrival] | None = None
-
-    def note_repeated_acks(self, count: int, number: int, arrival: Arrival) -> None:
-        """The ACK of ``number`` (and of others, ``count`` in all) came FAST_ACKS times in a row."""
-        self.repeated_acks += count
-        if self.first_repeated_ack is None:
-            self.first_repeated_ack = number, arrival
-
-    @property
-    def closed(self) -> bool:
-        """Was the FIN confirmed?"""
-        return self.fin is not None and self.expectation.confirmed > self.fin
-
 
 class Tracker:
     """Feed it the stream's frames, the receiver's ACKs and the ends of the pair's connections, in order of capture.
@@ -103,20 +58,20 @@ class Tracker:
         decided: Callable[[Reconnect], None],
     ) -> None:
         self.stream, self.pair, self.keeps_early = stream, pair, keeps_early
-        self.report, self.reconnects, self.decided = report, reconnects, decided
+        self.reconnects = reconnects
         self.peer: Tracker | None = None  # the other direction
-        self.numbering: _Numbering | None = None
+        self.numbering: Numbering | None = None
         self.carrier: int | None = None  # of the last frame
         self.connection: Connection | None = None  # that it belongs to
         self.last: Arrival | None = None  # the last frame
         self.ends: dict[int, int] = {}  # carrier -> stream position behind the last frame
-        self.open: list[Resumption] = []
-        self.damaged: list[Resumption] = []  # unsafe ones, whose lost frames a later reconnect may still bring
+        self.reporter = Reporter(stream, report)
+        self.judgement = Judgement(self.reporter, decided)
+        self.resends = Resends(pair, self.reporter)
+        self.resets = Resets(self.reporter, decided)
         self.left: tuple[int, int, int, Arrival] | None = None  # connection left while alive: U, first frame elsewhere
-        self.resets: list[Resumption] = []  # waiting to see whether the other direction starts again too
         self.timeline = Timeline()
         self.took_new = False  # was the last frame the first of its number?
-        self._resent: Finding | None = None  # frames of one cause that came again in a row
 
     # Frames.
 
@@ -143,17 +98,16 @@ class Tracker:
                 numbering = self._restart(number, arrival)
             elif arrival.number - numbering.next > FAR and not self._hidden(arrival.carrier, start):
                 arrival.expected = numbering.expectation.expected
-                self._find("SEQ210", arrival, f"sequence number {number} is far ahead of {numbering.next & MASK}")
+                self.reporter.find(
+                    "SEQ210", arrival, f"sequence number {number} is far ahead of {numbering.next & MASK}"
+                )
                 return
-        self._see_other_restart(arrival)
+        if self.peer is not None and self.peer.resets.waiting and numbering.started != arrival.ordinal:
+            self.peer.resets.settle(both=False)  # this direction goes on with its old numbers
         numbering.result.frames += 1
         if arrival.carrier != self.carrier:
             self._move(arrival, start, numbering)
-        for resumption in self.open:
-            resumption.send(arrival.number, numbering.expectation.expected)
-        for resumption in self.damaged:
-            if arrival.number in resumption.lost and self.open:
-                resumption.record.repaired_by = self.open[-1].record.reconnect
+        self.judgement.send(arrival.number, numbering.expectation.expected)
         self._classify(arrival, start, numbering, same)
         if not numbering.expectation.arrive(arrival) and arrival.came and arrival.number > arrival.expected:
             self._stand_still(arrival, numbering)
@@ -163,23 +117,21 @@ class Tracker:
         if fin:
             self._finish_by(arrival, numbering)
         elif numbering.fin is not None and arrival.number > numbering.fin:
-            self._find("FIN503", arrival, f"frame {number} follows the sender's own FIN {numbering.fin & MASK}")
+            self.reporter.find("FIN503", arrival, f"frame {number} follows the sender's own FIN {numbering.fin & MASK}")
         self.carrier, self.connection = arrival.carrier, connection
         self.last = arrival
         self.ends[arrival.carrier] = arrival.end
-        self._judge()
+        self.judgement.judge(self._expectation)
 
-    def _begin(self, number: int, arrival: Arrival) -> _Numbering:
+    def _begin(self, number: int, arrival: Arrival) -> Numbering:
         result = Epoch(number, number)
         self.stream.epochs.append(result)
-        self.numbering = _Numbering(
+        self.numbering = Numbering(
             number, number, Expectation(number, self.keeps_early), result, arrival.ordinal, since_ack=number
         )
         return self.numbering
 
-    def _classify(
-        self, arrival: Arrival, start: int, numbering: _Numbering, same: Callable[[int], bool | None]
-    ) -> None:
+    def _classify(self, arrival: Arrival, start: int, numbering: Numbering, same: Callable[[int], bool | None]) -> None:
         """New, ahead of the next number, or sent before."""
         number = arrival.number
         self.took_new = number >= numbering.next or number in numbering.missing
@@ -188,7 +140,7 @@ class Tracker:
             self.timeline.note("missing", numbering.next, number - 1, *where)
         self.timeline.note("sent" if self.took_new else "resent", number, number, *where)
         if self.took_new:
-            self.settle_resent()
+            self.resends.settle()
         if number >= numbering.next:
             if number > numbering.next:
                 self._gap(arrival, start, numbering)
@@ -202,52 +154,14 @@ class Tracker:
         numbering.result.duplicates += 1
         if same(number) is False:
             text = f"sequence number {number & MASK} comes again with other bytes"
-            self._find("SEQ206", arrival, text, number, number)
+            self.reporter.find("SEQ206", arrival, text, number, number)
             return
-        cause = self._cause(arrival, numbering)
+        after_reconnect = bool(self.resets.waiting) or self.judgement.covers(arrival.number)
+        cause = self.resends.cause(arrival, numbering, after_reconnect)
         numbering.result.resends[cause] = numbering.result.resends.get(cause, 0) + 1
-        self._collect(arrival, _RESENT[cause], numbering)
+        self.resends.collect(cause, arrival, numbering)
 
-    def _collect(self, arrival: Arrival, kind: tuple[str, str], numbering: _Numbering) -> None:
-        """Frames that come again one after the other make one finding."""
-        code, text = kind
-        number, resent = arrival.number, self._resent
-        delivered = number < numbering.expectation.expected
-        if (
-            resent is None
-            or (resent.code, resent.message, resent.seq_last) != (code, text, number - 1 & MASK)
-            or resent.connection != f"c{(arrival.carrier >> 1) + 1}"
-        ):
-            self.settle_resent()
-            first = next((each for each in numbering.expectation.arrivals if each.number == number), None)
-            resent = self._resent = self._finding(code, arrival, text, number, number)
-            resent.count = 0
-            resent.evidence = {"already_delivered": 0, "bytes": 0, "oldest_age_ns": first and arrival.time - first.time}
-        resent.seq_last = number & MASK
-        resent.count += 1
-        resent.evidence["already_delivered"] += delivered
-        resent.evidence["bytes"] += arrival.size
-
-    def settle_resent(self) -> None:
-        """What came again in a row is one finding."""
-        if self._resent is not None:
-            self._tell(self._resent)
-            self._resent = None
-
-    def _cause(self, arrival: Arrival, numbering: _Numbering) -> Cause:
-        if any(arrival.number < each.upto for each in self.open) or self.resets:
-            return "reconnect"
-        error = self.pair.last_error
-        if error is not None and arrival.time - error <= ERROR_REACH:
-            return "other connection"
-        if numbering.last_ack[0] == arrival.number and numbering.last_ack[1] >= FAST_ACKS:
-            return "fast"
-        first = next((each for each in numbering.expectation.arrivals if each.number == arrival.number), None)
-        if first is not None and arrival.time - first.time >= TIMEOUT:
-            return "timeout"
-        return "unexplained"
-
-    def _gap(self, arrival: Arrival, start: int, numbering: _Numbering) -> None:
+    def _gap(self, arrival: Arrival, start: int, numbering: Numbering) -> None:
         """Numbers were left out before this frame."""
         low, high = numbering.next, arrival.number - 1
         numbering.missing.add(low, high)
@@ -256,9 +170,9 @@ class Tracker:
             if numbering.expectation.expected == low:
                 numbering.expectation.expected = arrival.number
             return
-        if arrival.carrier == self.carrier and not self.open:
-            text = f"the numbers {_span(low, high)} were left out on a running connection"
-            self._find("SEQ201", arrival, text, low, high, high - low + 1)
+        if arrival.carrier == self.carrier and not self.judgement.open:
+            text = f"the numbers {span(low, high)} were left out on a running connection"
+            self.reporter.find("SEQ201", arrival, text, low, high, high - low + 1)
 
     def _hidden(self, carrier: int, start: int) -> bool:
         """Does the capture miss bytes between the last frame of this direction and this one?"""
@@ -281,7 +195,7 @@ class Tracker:
             near_end = self.pair.last_error is not None and arrival.time - self.pair.last_error <= ERROR_REACH
             if not near_end:
                 text = f"ACK {number} after ACK {expectation.confirmed & MASK}"
-                self._find("ACK302", arrival, text, unwrapped, unwrapped)
+                self.reporter.find("ACK302", arrival, text, unwrapped, unwrapped)
             return
         repeated = numbering.last_ack[1] + 1 if numbering.last_ack[0] == unwrapped else 1
         numbering.last_ack = (unwrapped, repeated)
@@ -294,33 +208,32 @@ class Tracker:
         numbering.result.confirmed_to = number
         numbering.since_ack, numbering.starved = expectation.expected, False
         numbering.ack_time = arrival.time
-        for resumption in self.open:
-            resumption.confirmed_since = True
+        self.judgement.acknowledge()
         self._go_on(numbering, arrival.time)
-        self._judge()
+        self.judgement.judge(self._expectation)
 
-    def _beyond(self, number: int, arrival: Arrival, numbering: _Numbering) -> None:
+    def _beyond(self, number: int, arrival: Arrival, numbering: Numbering) -> None:
         """An ACK of a number that was never seen."""
         last = numbering.next - 1
         text = f"ACK {number & MASK} confirms more than was sent (up to {last & MASK})"
         holes = any(self.pair.lost_anything(carrier) for carrier in self.ends) or not self.ends
         if number - numbering.next > FAR or not holes:
-            self._find("ACK301", arrival, text, numbering.next, number - 1)
+            self.reporter.find("ACK301", arrival, text, numbering.next, number - 1)
             return
         numbering.missing.add(numbering.next, number - 1)
         numbering.next = number
         numbering.expectation.acknowledge(number)
         numbering.result.confirmed_to = number & MASK
-        self._judge()
+        self.judgement.judge(self._expectation)
 
-    def _stand_still(self, arrival: Arrival, numbering: _Numbering) -> None:
+    def _stand_still(self, arrival: Arrival, numbering: Numbering) -> None:
         stall = numbering.stall
         if stall is None:
-            stall = numbering.stall = _Stall(numbering.expectation.expected, arrival, arrival)
+            stall = numbering.stall = Stall(numbering.expectation.expected, arrival, arrival)
         stall.frames += 1
         stall.last = arrival
 
-    def _go_on(self, numbering: _Numbering, time: int) -> None:
+    def _go_on(self, numbering: Numbering, time: int) -> None:
         """The receiver may have got past the number that it waited for."""
         stall = numbering.stall
         if stall is None or numbering.expectation.expected <= stall.expected:
@@ -328,11 +241,11 @@ class Tracker:
         numbering.stall = None
         self._tell_stall(stall, time)
 
-    def _tell_stall(self, stall: _Stall, until: int) -> None:
+    def _tell_stall(self, stall: Stall, until: int) -> None:
         lasted = max(until, stall.last.time) - stall.first.time
         if lasted < STALL:
             return
-        self._find(
+        self.reporter.find(
             "SEQ211",
             stall.first,
             f"the receiver waited {lasted / 1e9:.2f} s for {stall.expected & MASK} and dropped {stall.frames} frames",
@@ -342,7 +255,7 @@ class Tracker:
             {"from": stall.first.time, "until": max(until, stall.last.time), "dropped": stall.frames},
         )
 
-    def _count_unacknowledged(self, arrival: Arrival, numbering: _Numbering) -> None:
+    def _count_unacknowledged(self, arrival: Arrival, numbering: Numbering) -> None:
         waiting = numbering.expectation.expected - numbering.since_ack
         if waiting <= STARVATION or numbering.starved or not numbering.ack_time:
             return
@@ -353,11 +266,11 @@ class Tracker:
             return  # ACKs are lost with a connection
         if self.peer is not None and self.peer.ends and not any(map(self.pair.lost_anything, self.peer.ends)):
             numbering.starved = True
-            self._find("ACK304", arrival, f"{waiting} frames were delivered without an ACK", count=waiting)
+            self.reporter.find("ACK304", arrival, f"{waiting} frames were delivered without an ACK", count=waiting)
 
     # Connections.
 
-    def _move(self, arrival: Arrival, start: int, numbering: _Numbering) -> None:
+    def _move(self, arrival: Arrival, start: int, numbering: Numbering) -> None:
         """The stream's frames change to another connection."""
         if self.carrier is None or self.carrier >> 1 == arrival.carrier >> 1:
             return
@@ -375,8 +288,8 @@ class Tracker:
         self.reconnects.append(record)
         carriers = [carrier for carrier in self.ends if carrier >> 1 == death.connection.index]
         uncertain = any(map(self.pair.lost_anything, carriers)) or self.pair.lost_between(arrival.carrier, 0, start)
-        self._judge(next_began=True)
-        self.open.append(Resumption(record, arrival.ordinal, low, upto, uncertain))
+        self.judgement.judge(self._expectation, next_began=True)
+        self.judgement.open.append(Resumption(record, arrival.ordinal, low, upto, uncertain))
         if arrival.time - death.time >= SILENCE and upto > low:
             self._silent(death, low, upto)
 
@@ -392,7 +305,7 @@ class Tracker:
             seq_last=upto - 1 & MASK,
             count=upto - low,
         )
-        self._tell(finding)
+        self.reporter.tell(finding)
 
     def _record(self, death: Death, arrival: Arrival | None) -> Reconnect:
         return Reconnect(
@@ -419,9 +332,9 @@ class Tracker:
             self.left = None
             if numbering.expectation.confirmed < upto and death.kind != "fin":
                 self._resume(death, low, upto, arrival, arrival.end)
-        self._judge()
+        self.judgement.judge(self._expectation)
 
-    def _doubt(self, death: Death, numbering: _Numbering) -> None:
+    def _doubt(self, death: Death, numbering: Numbering) -> None:
         """Which frames of the dead connection did not come after all?"""
         waiting = [
             arrival
@@ -442,7 +355,7 @@ class Tracker:
     # Epochs.
 
     def _starts_again(
-        self, number: int, arrival: Arrival, numbering: _Numbering, same: Callable[[int], bool | None]
+        self, number: int, arrival: Arrival, numbering: Numbering, same: Callable[[int], bool | None]
     ) -> bool:
         """Is this the first frame of a new numbering?"""
         back = numbering.next - arrival.number
@@ -452,7 +365,7 @@ class Tracker:
             return same(arrival.number) is not True or back > RESEND_REACH
         return back > RESEND_REACH and same(arrival.number) is not True and arrival.carrier != self.carrier
 
-    def _restart(self, number: int, arrival: Arrival) -> _Numbering:
+    def _restart(self, number: int, arrival: Arrival) -> Numbering:
         numbering = self.numbering
         assert numbering is not None
         death = self._death_of_current()
@@ -462,11 +375,15 @@ class Tracker:
         self._end_epoch("restart")
         if not numbering.closed and death is not None:
             text = f"the numbers start again at {number} after {upto - 1 & MASK}, with no exchange of FIN"
-            self._find("SEQ207", arrival, text)
+            self.reporter.find("SEQ207", arrival, text)
             record = self._record(death, arrival)
             self.reconnects.append(record)
             record.unconfirmed = wire_ranges([(low, upto - 1)] if upto > low else [])
-            self._decide_reset(Resumption(record, arrival.ordinal, low, upto, False), arrival)
+            reset = Resumption(record, arrival.ordinal, low, upto, False)
+            if self.peer is None:
+                self.resets.begin(reset, None, None, arrival)
+            else:
+                self.resets.begin(reset, self.peer.resets, self.peer.numbering, arrival)
         self.numbering = None
         numbering = self._begin(number, arrival)
         arrival.number = number
@@ -480,81 +397,27 @@ class Tracker:
         known = self.pair.deaths.get(self.connection.index)
         return known or Death(self.connection, "abandoned", self.last.ordinal, self.last.packet, self.last.time)
 
-    def _decide_reset(self, reset: Resumption, arrival: Arrival) -> None:
-        """Both directions must start again."""
-        peer = self.peer.numbering if self.peer is not None else None
-        waiting = self.peer.resets if self.peer is not None else []
-        if waiting:
-            for other in waiting:
-                self._settle_reset(other, True)
-            waiting.clear()
-            self._settle_reset(reset, True)
-        elif peer is None or (peer.first == 0 and peer.started > arrival.ordinal):
-            self._settle_reset(reset, True)
-        else:
-            self.resets.append(reset)
-
-    def _see_other_restart(self, arrival: Arrival) -> None:
-        """This direction goes on with its old numbers: did the other one start again alone?"""
-        numbering = self.numbering
-        if self.peer is None or not self.peer.resets or numbering is None or numbering.started == arrival.ordinal:
-            return
-        for reset in self.peer.resets:
-            if reset.record.resumed is not None and arrival.time > reset.record.resumed:
-                self.peer._settle_reset(reset, numbering.started > 0 and numbering.result.frames == 0)
-        self.peer.resets.clear()
-
-    def _settle_reset(self, reset: Resumption, both: bool) -> None:
-        record = reset.record
-        if both:
-            record.verdict = "reset"
-            record.reason = (
-                "both directions started again at 0: what was under way was dropped, lock recovery repairs it"
-            )
-        else:
-            record.verdict = "unsafe"
-            record.reason = "the sender's numbers started again at 0, those of the other direction did not"
-            record.lost, record.lost_frames = record.unconfirmed, reset.upto - reset.low
-            self._tell(
-                Finding(
-                    "SEQ207",
-                    "this direction started again at 0, the other one goes on with its old numbers",
-                    connection=record.new_connection,
-                    packet=record.resumed_packet,
-                    time=record.resumed,
-                    severity="error",
-                )
-            )
-        self.decided(record)
-
-    def _end_epoch(self, ended_by: Literal["fin", "restart", "open"]) -> _Numbering:
+    def _end_epoch(self, ended_by: Literal["restart", "open"]) -> None:
         numbering = self.numbering
         assert numbering is not None
-        self.settle_resent()
+        self.resends.settle()
         if numbering.first_repeated_ack is not None:
             number, arrival = numbering.first_repeated_ack
             text = f"{numbering.repeated_acks} numbers were acknowledged {FAST_ACKS} times in a row or more"
-            self._find("ACK303", arrival, text, number, number, numbering.repeated_acks)
+            self.reporter.find("ACK303", arrival, text, number, number, numbering.repeated_acks)
         if numbering.stall is not None:
             self._tell_stall(numbering.stall, numbering.stall.last.time)
             numbering.stall = None
-        self._judge(over=True, restarted=ended_by == "restart")
-        result, expectation = numbering.result, numbering.expectation
-        result.ended_by = "fin" if numbering.closed else ended_by
-        result.seq_last = numbering.next - 1 & MASK
-        result.delivered = max(expectation.expected - numbering.first, 0)
-        if result.delivered:
-            result.delivered_ranges = wire_ranges([(numbering.first, expectation.expected - 1)])
-        result.missing = wire_ranges(numbering.missing.ranges())
-        unseen = numbering.missing.within(numbering.first, expectation.confirmed - 1)
-        for low, high in unseen.ranges():
-            text = f"{_span(low, high)} were confirmed but not captured: the capture lost them, the cluster did not"
-            self._tell(Finding("CAP910", text, seq_first=low & MASK, seq_last=high & MASK, count=high - low + 1))
-        return numbering
+        self.judgement.judge(numbering.expectation, over=True, restarted=ended_by == "restart")
+        numbering.conclude(ended_by)
+        for low, high in numbering.unseen().ranges():
+            text = f"{span(low, high)} were confirmed but not captured: the capture lost them, the cluster did not"
+            self.reporter.of_range("CAP910", text, low, high)
 
-    def _finish_by(self, arrival: Arrival, numbering: _Numbering) -> None:
+    def _finish_by(self, arrival: Arrival, numbering: Numbering) -> None:
         if numbering.fin is not None and numbering.fin != arrival.number:
-            self._find("FIN504", arrival, f"a second FIN, {arrival.number & MASK} after {numbering.fin & MASK}")
+            text = f"a second FIN, {arrival.number & MASK} after {numbering.fin & MASK}"
+            self.reporter.find("FIN504", arrival, text)
         elif numbering.fin is None:
             numbering.fin, numbering.fin_time = arrival.number, arrival.time
 
@@ -569,148 +432,24 @@ class Tracker:
             self._silent(death, low, upto)
         elif upto > low and not numbering.closed:
             text = f"{upto - low} frames were unconfirmed when the capture ended"
-            self._tell(Finding("ACK305", text, seq_first=low & MASK, seq_last=upto - 1 & MASK, count=upto - low))
+            self.reporter.of_range("ACK305", text, low, upto - 1)
         self._end_epoch("open")
-        for reset in self.resets:
-            reset.record.reason = "the other direction was not seen again"
-            self.decided(reset.record)
-        self.resets.clear()
+        self.resets.finish()
 
     @property
     def unsettled(self) -> bool:
         """Does anything wait for what the next frames and ACKs say?"""
         numbering = self.numbering
         return bool(
-            self.open
-            or self.damaged
-            or self.resets
+            self.judgement.pending
+            or self.resets.waiting
             or self.left
             or self.keeps_early
-            or (self.peer is not None and self.peer.resets)
+            or (self.peer is not None and self.peer.resets.waiting)
             or (numbering is not None and (numbering.stall is not None or numbering.fin is not None))
         )
-
-    # Verdicts and findings.
 
     @property
     def _expectation(self) -> Expectation:
         assert self.numbering is not None
         return self.numbering.expectation
-
-    def _judge(self, over: bool = False, restarted: bool = False, next_began: bool = False) -> None:
-        """Decide what can be decided of the open reconnects."""
-        still: list[Resumption] = []
-        for index, resumption in enumerate(self.open):
-            newest = index == len(self.open) - 1 and not next_began
-            final = resumption.confirmed(self._expectation) or over
-            if not final and not newest:
-                final = bool(resumption.missing(self._expectation)) and resumption.went_on
-            if not final or not resumption.judge(self._expectation, restarted, over):
-                still.append(resumption)
-            elif resumption.came_back:
-                self._undo(resumption)
-                self.decided(resumption.record)
-            elif resumption.lost and not over:
-                self.damaged.append(resumption)
-            else:
-                self._conclude(resumption)
-        self.open = still
-        for resumption in [each for each in self.damaged if over or each.repaired(self._expectation)]:
-            self.damaged.remove(resumption)
-            resumption.settle_damage(self._expectation)
-            self._conclude(resumption)
-
-    def _undo(self, resumption: Resumption) -> None:
-        """The receiver had come back with fresh numbers: it took nothing of what was sent to it since."""
-        record, expectation = resumption.record, self._expectation
-        for arrival in expectation.arrivals:
-            arrival.came = arrival.came and arrival.ordinal < resumption.began
-        expectation.recount()
-        finding = Finding(
-            "SEQ207",
-            "the receiver started again at 0, this direction went on with its old numbers",
-            connection=record.new_connection,
-            packet=record.resumed_packet,
-            time=record.resumed,
-            count=record.lost_frames,
-            severity="error",
-        )
-        self._tell(finding)
-
-    def _conclude(self, resumption: Resumption) -> None:
-        record = resumption.record
-        if resumption.ahead is not None and resumption.resent:
-            low, high = resumption.ahead
-            text = f"{_span(low, high)} went out before what was sent again, as queued frames do"
-            self._tell(
-                Finding(
-                    "SEQ205",
-                    text,
-                    connection=record.new_connection,
-                    packet=record.resumed_packet,
-                    time=record.resumed,
-                    seq_first=low & MASK,
-                    seq_last=high & MASK,
-                    count=high - low + 1,
-                )
-            )
-        for low, high in record.lost:
-            text = f"{_span(low, high)} were not sent again after the reconnect"
-            count = (high - low & MASK) + 1
-            self._tell(
-                Finding(
-                    "SEQ202",
-                    text,
-                    connection=record.new_connection,
-                    packet=record.resumed_packet,
-                    time=record.resumed,
-                    seq_first=low,
-                    seq_last=high,
-                    count=count,
-                )
-            )
-        self.decided(record)
-
-    def _find(
-        self,
-        code: str,
-        arrival: Arrival,
-        message: str,
-        first: int | None = None,
-        last: int | None = None,
-        count: int = 1,
-        evidence: dict[str, int] | None = None,
-    ) -> None:
-        finding = self._finding(code, arrival, message, first, last)
-        finding.count, finding.evidence = count, dict(evidence or {})
-        self._tell(finding)
-
-    def _finding(
-        self, code: str, arrival: Arrival, message: str, first: int | None = None, last: int | None = None
-    ) -> Finding:
-        return Finding(
-            code,
-            message,
-            connection=f"c{(arrival.carrier >> 1) + 1}",
-            packet=arrival.packet,
-            time=arrival.time,
-            seq_first=None if first is None else first & MASK,
-            seq_last=None if last is None else last & MASK,
-        )
-
-    def _tell(self, finding: Finding) -> None:
-        finding.sender, finding.receiver = self.stream.sender, self.stream.receiver
-        self.report(finding)
-
-
-_RESENT: dict[Cause, tuple[str, str]] = {
-    "reconnect": ("SEQ204", "sent again after a reconnect"),
-    "other connection": ("SEQ204", "sent again after an error on one of the pair's connections"),
-    "fast": ("SEQ208", "sent again on the same connection after three equal ACKs, as the v3 series does"),
-    "timeout": ("SEQ209", "sent again on the same connection after 15 s, as the v3 series does"),
-    "unexplained": ("SEQ203", "sent again, and nothing explains it"),
-}
-
-
-def _span(low: int, high: int) -> str:
-    return str(low & MASK) if low == high else f"{low & MASK}–{high & MASK}"

@@ -1,0 +1,66 @@
+"""One epoch of a stream: its numbers, what the receiver expects, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from dlmtrace.streams.numbers import MASK, RangeSet, wire_ranges
+from dlmtrace.streams.receiver import Arrival, Expectation
+from dlmtrace.streams.results import Epoch
+
+
+@dataclass(slots=True)
+class Stall:
+    """The receiver drops what comes because it waits for another number."""
+
+    expected: int
+    first: Arrival
+    last: Arrival
+    frames: int = 0
+
+
+@dataclass(slots=True)
+class Numbering:
+    """One epoch: its numbers, unwrapped."""
+
+    first: int
+    next: int
+    expectation: Expectation
+    result: Epoch
+    started: int  # ordinal of its first frame
+    missing: RangeSet = field(default_factory=RangeSet)
+    fin: int | None = None
+    fin_time: int = 0
+    since_ack: int = 0  # expected when the last ACK came
+    ack_time: int = 0  # ns, of the last ACK
+    starved: bool = False
+    last_ack: tuple[int, int] = (-1, 0)  # number, how many times in a row
+    stall: Stall | None = None
+    repeated_acks: int = 0  # numbers that were acknowledged FAST_ACKS times in a row
+    first_repeated_ack: tuple[int, Arrival] | None = None
+
+    def note_repeated_acks(self, count: int, number: int, arrival: Arrival) -> None:
+        """The ACK of ``number`` (and of others, ``count`` in all) came FAST_ACKS times in a row."""
+        self.repeated_acks += count
+        if self.first_repeated_ack is None:
+            self.first_repeated_ack = number, arrival
+
+    @property
+    def closed(self) -> bool:
+        """Was the FIN confirmed?"""
+        return self.fin is not None and self.expectation.confirmed > self.fin
+
+    def conclude(self, ended_by: Literal["restart", "open"]) -> None:
+        """Nothing more comes: fill in the result."""
+        result, expected = self.result, self.expectation.expected
+        result.ended_by = "fin" if self.closed else ended_by
+        result.seq_last = self.next - 1 & MASK
+        result.delivered = max(expected - self.first, 0)
+        if result.delivered:
+            result.delivered_ranges = wire_ranges([(self.first, expected - 1)])
+        result.missing = wire_ranges(self.missing.ranges())
+
+    def unseen(self) -> RangeSet:
+        """Numbers that were confirmed and never seen."""
+        return self.missing.within(self.first, self.expectation.confirmed - 1)
