@@ -9,7 +9,6 @@ from typing import Literal
 from dlmtrace.findings.catalogue import severity
 from dlmtrace.streams.results import Finding, Reconnect
 
-UNDECIDED = "CON403"
 FAILED, INCONCLUSIVE = 1, 3
 """Exit status: a finding at or above the level to fail on; none, but the capture cannot tell."""
 
@@ -30,7 +29,6 @@ class Outcome:
     errors: int = 0
     warnings: int = 0
     notes: int = 0
-    concerns: int = 0  # errors and warnings about the cluster rather than about the capture
     undecided: int = 0  # reconnects whose verdict is inconclusive
     empty: bool = False  # was there no DLM frame at all?
 
@@ -40,19 +38,22 @@ class Outcome:
         self.errors += level == "error"
         self.warnings += level == "warning"
         self.notes += level == "note"
-        about_capture = finding.code.startswith("CAP") or finding.code == UNDECIDED
-        self.concerns += level == "error" or (level == "warning" and not about_capture)
 
     def judge(self, reconnect: Reconnect) -> None:
         """Count a reconnect."""
         self.undecided += reconnect.verdict == "inconclusive"
 
     @property
+    def total(self) -> int:
+        """All findings."""
+        return self.errors + self.warnings + self.notes
+
+    @property
     def verdict(self) -> Literal["clean", "findings", "inconclusive"]:
-        """The verdict on the whole."""
-        if self.concerns:
-            return "findings"
-        return "inconclusive" if self.undecided or self.empty else "clean"
+        """The verdict on the whole: errors come before what the capture cannot tell, and that before warnings."""
+        if not self.errors and (self.undecided or self.empty):
+            return "inconclusive"
+        return "findings" if self.errors or self.warnings else "clean"
 
     def status(self, fail_on: FailOn) -> int:
         """Exit status; always 0 when nothing is to fail."""
@@ -61,7 +62,7 @@ class Outcome:
         failed = {
             FailOn.ERROR: self.errors,
             FailOn.WARNING: self.errors + self.warnings,
-            FailOn.NOTE: self.errors + self.warnings + self.notes,
+            FailOn.NOTE: self.total,
         }
         if failed[fail_on]:
             return FAILED

@@ -19,6 +19,9 @@ from dlmtrace.views.analysis_schema import OBJECTS, SCHEMA
 from dlmtrace.views.texts import VERSIONS
 from dlmtrace.views.times import iso
 
+MOMENTS = frozenset({"from", "until"})
+"""Keys of the evidence whose values are times."""
+
 
 class FrameCounts:
     """Frames of the run: all, and those of each direction of the connections that are listed."""
@@ -203,7 +206,7 @@ def finding_record(finding: Finding, files: Sequence[FileSummary]) -> dict[str, 
         "seq_last": finding.seq_last,
         "count": finding.count,
         "message": finding.message,
-        "evidence": finding.evidence,
+        "evidence": {key: iso(value) if key in MOMENTS else value for key, value in finding.evidence.items()},
     }
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
-from dlmtrace.capture.packets import packet_file, packet_number
 from dlmtrace.findings.catalogue import CATALOGUE, SEVERITIES, severity
 from dlmtrace.findings.outcome import Outcome
 from dlmtrace.findings.verdicts import RULES
 from dlmtrace.streams.results import Epoch, Finding, Range, Reconnect, Stream, Verdict
-from dlmtrace.views.analysis import Run
+from dlmtrace.views.analysis import MOMENTS, Run
 from dlmtrace.views.explanation import COLOURS
-from dlmtrace.views.naming import Naming
+from dlmtrace.views.places import Places
 from dlmtrace.views.prose import coloured, paragraph
 from dlmtrace.views.terminal import BOLD, CYAN, RED, YELLOW, Terminal
-from dlmtrace.views.times import SECOND, Clock, TimeFormat
+from dlmtrace.views.times import SECOND
 from dlmtrace.wire.names import escape
 
 RANGES_SHOWN = 8
@@ -32,14 +31,11 @@ _ENDED = {"rst": "reset", "fin": "closed", "abandoned": "abandoned"}
 
 
 class AnalysisText:
-    """Makes the lines.  ``nodes`` are names that the user gave to node ids."""
+    """Makes the lines."""
 
-    def __init__(self, terminal: Terminal, clock: Clock, naming: Naming, nodes: Mapping[int, str]) -> None:
+    def __init__(self, terminal: Terminal, places: Places) -> None:
         self._terminal = terminal
-        self._clock = clock
-        self._naming = naming
-        self._nodes = {number: escape(name) for number, name in nodes.items()}
-        self._by_day = terminal.width is not None and clock.form in (TimeFormat.UTC, TimeFormat.LOCAL)
+        self._places = places
 
     def report(self, run: Run, findings: Sequence[Finding]) -> Iterator[str]:
         """Everything about a run; of its findings, only ``findings`` one by one."""
@@ -70,16 +66,14 @@ class AnalysisText:
         yield from self._verdict(run, findings)
 
     def _heading(self, run: Run) -> str:
-        files = listed([self._naming.file(number) for number in range(len(run.files))])
+        files = listed([self._places.file(number) for number in range(len(run.files))])
         packets = sum(file.packets for file in run.files)
         text = f"{files}: {many(packets, 'packet')}, {many(run.counts.total, 'frame')}"
-        if run.analysis.nodes.nodes:
-            text += f" of nodes {listed([self.node(number) for number in sorted(run.analysis.nodes.nodes)])}"
-        first = [file.first_time for file in run.files if file.first_time is not None]
-        last = [file.last_time for file in run.files if file.last_time is not None]
-        if first and last:
-            text += f", {' to '.join(self._clock.texts([min(first), max(last)]))}"
-        return paragraph(text, self._terminal)
+        nodes = [self._places.node(number) for number in sorted(run.analysis.nodes.nodes)]
+        if nodes:
+            text += f" of nodes {listed(nodes)}"
+        span = self._places.span()
+        return paragraph(f"{text}, {span}" if span else text, self._terminal)
 
     def _verdict(self, run: Run, findings: Sequence[Finding]) -> Iterator[str]:
         word, colour = _headline(run.outcome)
@@ -89,12 +83,16 @@ class AnalysisText:
             grave = Counter(CATALOGUE[f.code].name for f in of_stream if severity(f) != "note")
             if grave:
                 told = ", ".join(name if count == 1 else f"{name} ({count})" for name, count in grave.items())
-                yield paragraph(f"{self.stream(stream.sender, stream.receiver)}: {told}", self._terminal, "  ", "    ")
+                yield paragraph(
+                    f"{self._places.stream(stream.sender, stream.receiver)}: {told}", self._terminal, "  ", "    "
+                )
 
     def reconnect(self, reconnect: Reconnect) -> str:
         """One reconnect."""
-        text = f"{self.stream(reconnect.sender, reconnect.receiver)} {reconnect.old_connection} "
-        text += f"{_ENDED[reconnect.ended_by]} {self._moment(reconnect.ended)}{self._packet(reconnect.ended_packet)}"
+        text = f"{self._places.stream(reconnect.sender, reconnect.receiver)} {reconnect.old_connection} "
+        text += (
+            f"{_ENDED[reconnect.ended_by]} {self._places.moment(reconnect.ended)}{self._packet(reconnect.ended_packet)}"
+        )
         if reconnect.resumed is not None:
             later = (reconnect.resumed - reconnect.ended) / SECOND
             text += f", on {reconnect.new_connection} after {later:.6f} s{self._packet(reconnect.resumed_packet)}"
@@ -132,7 +130,7 @@ class AnalysisText:
             yield from map(self.finding, _gravest_first(rest))
 
     def _stream(self, stream: Stream) -> Iterator[str]:
-        name = f"Stream {self.stream(stream.sender, stream.receiver)}"
+        name = f"Stream {self._places.stream(stream.sender, stream.receiver)}"
         text = f"{many(stream.frames, 'frame')}"
         if stream.version:
             text += f" of protocol {stream.version}"
@@ -145,8 +143,10 @@ class AnalysisText:
     def finding(self, finding: Finding, alone: bool = False) -> str:
         """One finding; ``alone``: not below the heading of its stream."""
         entry, level = CATALOGUE[finding.code], severity(finding)
-        place = f" {self.stream(finding.sender, finding.receiver)}" if alone and finding.sender is not None else ""
-        place += "" if finding.time is None else f" {self._moment(finding.time)}"
+        place = (
+            f" {self._places.stream(finding.sender, finding.receiver)}" if alone and finding.sender is not None else ""
+        )
+        place += "" if finding.time is None else f" {self._places.moment(finding.time)}"
         place += self._packet(finding.packet)
         if finding.connection:
             place += f" {finding.connection}"
@@ -158,21 +158,13 @@ class AnalysisText:
         if finding.seq_first is not None and finding.seq_last is not None:
             told.append(numbers([(finding.seq_first, finding.seq_last)]))
         for key, value in finding.evidence.items():
-            if key.endswith("_ns") and value is not None:
+            if key in MOMENTS:
+                told.append(f"{key} {self._places.moment(value)}")
+            elif key.endswith("_ns") and value is not None:
                 told.append(f"{key.removesuffix('_ns')} {value / SECOND:.6f} s")
             elif value is not None:
                 told.append(f"{key} {value}")
         return f" ({', '.join(told).replace('_', ' ')})" if told else ""
-
-    def stream(self, sender: int | None, receiver: int | None) -> str:
-        """``1→2``, with the names that the user gave."""
-        return f"{self.node(sender)}→{self.node(receiver)}"
-
-    def node(self, number: int | None) -> str:
-        """A node's id, its name behind it when the user gave one; ``?`` while no frame has told the id."""
-        if number is None or number < 0:
-            return "?"
-        return f"{number}({self._nodes[number]})" if number in self._nodes else str(number)
 
     def _headed(self, head: str, text: str, colour: str, further: str) -> str:
         """``text`` behind a coloured ``head`` that is never broken; control characters in it do no harm."""
@@ -181,23 +173,15 @@ class AnalysisText:
         )
         return coloured(head, colour, self._terminal) + line[len(head) :]
 
-    def _moment(self, time: int) -> str:
-        text = self._clock.texts([time])[0]
-        return text[11:26] if self._by_day else text
-
     def _packet(self, identity: int | None) -> str:
-        if identity is None:
-            return ""
-        file = "" if len(self._naming.files) == 1 else f"{self._naming.file(packet_file(identity))}:"
-        return f" packet {file}{packet_number(identity)}"
+        return "" if identity is None else f" packet {self._places.packet(identity)}"
 
 
 def _headline(outcome: Outcome) -> tuple[str, str]:
     if outcome.errors:
         return "ERRORS", RED
-    if outcome.concerns:
-        return "WARNINGS", YELLOW
-    return ("UNDECIDED", YELLOW) if outcome.verdict == "inconclusive" else ("CLEAN", CYAN)
+    words = {"inconclusive": ("UNDECIDED", YELLOW), "findings": ("WARNINGS", YELLOW), "clean": ("CLEAN", CYAN)}
+    return words[outcome.verdict]
 
 
 def _summary(run: Run) -> str:
