@@ -2,6 +2,9 @@
 
 import gzip
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -153,6 +156,29 @@ def test_version_and_help(dlmtrace: Run) -> None:
         page = dlmtrace(command, "--help").out
         assert "Examples:" in page
         assert f"dlmtrace {command} trace.pcap" in page
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["dec"], ["decode"]),
+        (["decode", "--time-f"], ["--time-format"]),
+        (["decode", "--time-format", ""], ["utc", "local", "relative", "delta"]),
+        (["decode", "trace."], []),  # the shell offers files
+    ],
+)
+def test_shells_complete_commands_options_and_values(words: list[str], offered: list[str]) -> None:
+    environment = {
+        **os.environ,
+        "_DLMTRACE_COMPLETE": "complete_bash",
+        "COMP_WORDS": " ".join(["dlmtrace", *words]),
+        "COMP_CWORD": str(len(words)),
+    }
+    script = "from dlmtrace.cli.main import main; main()"
+    command = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert command.stdout.split() == offered
 
 
 def test_an_unknown_command(dlmtrace: Run) -> None:
