@@ -175,9 +175,8 @@ def test_shells_complete_commands_options_and_values(words: list[str], offered: 
         "COMP_CWORD": str(len(words)),
     }
     script = "from dlmtrace.cli.main import main; main()"
-    command = subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60
-    )
+    shell = [sys.executable, "-c", script]
+    command = subprocess.run(shell, env=environment, capture_output=True, text=True, timeout=60)
     assert command.stdout.split() == offered
 
 
