@@ -163,12 +163,13 @@ def start_up(rounds: int) -> None:
             r.label,
             f"{r.seconds:.3f}",
             f"{min(measurement.seconds for measurement in r.measurements):.3f}",
+            f"{r.cpu_seconds:.3f}",
             f"{r.memory:.0f}",
             str(len(r.measurements)),
         ]
         for r in results
     ]
-    print(table(["command", "median s", "best s", "memory MiB", "runs"], rows), flush=True)
+    print(table(["command", "wall s", "best s", "CPU s", "memory MiB", "runs"], rows), flush=True)
 
 
 def decode(sizes: Sequence[int], rounds: int) -> None:
@@ -185,6 +186,7 @@ def decode(sizes: Sequence[int], rounds: int) -> None:
             r.label,
             f"{r.size / 1e6:.0f}",
             f"{r.seconds:.2f}",
+            f"{r.cpu_seconds:.2f}",
             f"{r.rate:.1f}",
             f"{r.rate / slowest:.1f}",
             f"{r.memory:.0f}",
@@ -192,7 +194,9 @@ def decode(sizes: Sequence[int], rounds: int) -> None:
         ]
         for r in results
     ]
-    print(table(["command", "MB", "wall s", "MB/s", "times the slower", "memory MiB", "runs"], rows), flush=True)
+    print(
+        table(["command", "MB", "wall s", "CPU s", "MB/s", "times the slower", "memory MiB", "runs"], rows), flush=True
+    )
 
 
 def versions() -> str:
