@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from dlmtrace.capture.packets import CaptureFact
 from dlmtrace.capture.segments import TrafficSummary
+from dlmtrace.findings.rules import Rules
 from dlmtrace.framing.frames import WHOLE, FrameBatch
 from dlmtrace.streams.bare import BareTracker
 from dlmtrace.streams.copies import Batches, FirstCopies
@@ -19,14 +20,13 @@ from dlmtrace.streams.nodes import UNKNOWN, NodeTable
 from dlmtrace.streams.pair import Death, Pair
 from dlmtrace.streams.plain import Run, is_plain, take
 from dlmtrace.streams.receiver import Arrival
-from dlmtrace.streams.results import Finding, Reconnect, Stream
+from dlmtrace.streams.results import Dialect, Finding, Reconnect, Stream
 from dlmtrace.streams.timeline import Timeline
 from dlmtrace.streams.tracker import Tracker
 from dlmtrace.transport.connections import Connection, ConnectionEvent
 from dlmtrace.wire.enums import Command, RecoveryType
 
 Int = npt.NDArray[np.int64]
-Dialect = Literal["auto", "merged", "v3"]
 
 CONNECTION_LIMIT = 1000
 """Connections kept for the report; further ones are counted only."""
@@ -94,6 +94,7 @@ class Analysis:
         self._batches = Batches()
         self._began: list[Reconnect] = []  # all reconnects, decided or not: their names count up
         self._recovery_seen: int | None = None  # ns, of the last RCOM frame
+        self._rules = Rules(self._host, self.report)
 
     @property
     def streams(self) -> list[Stream]:
@@ -118,9 +119,11 @@ class Analysis:
                 self._lose(batch, batch.skips[index])
             else:
                 self._event(batch.events[index])
+        self._rules.feed(batch)
 
     def finish(self, facts: list[CaptureFact], traffic: TrafficSummary) -> None:
         """The capture is over."""
+        self._rules.finish(facts, traffic)
         for directed in self._directed.values():
             directed.tracker.finish()
         for directed in self._directed.values():
@@ -152,7 +155,7 @@ class Analysis:
             for each, back in ((key, key[::-1]), (key[::-1], key)):
                 stream = Stream(*each)
                 pair = self._pair(*each)
-                tracker = Tracker(stream, pair, self.dialect == "v3", self.report, self._began, self._decided)
+                tracker = Tracker(stream, pair, self.dialect, self.report, self._began, self._decided)
                 copies = FirstCopies(self._batches)
                 bare = BareTracker(stream, pair, self._began, self._decided)
                 self._directed[each[0], each[1]] = _Directed(stream, tracker, bare, copies)

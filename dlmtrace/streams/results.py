@@ -12,6 +12,7 @@ from typing import Any, Literal
 Range = tuple[int, int]
 Severity = Literal["error", "warning", "note"]
 Verdict = Literal["safe", "unsafe", "reset", "unprotected", "inconclusive"]
+Dialect = Literal["auto", "merged", "v3"]
 Cause = Literal["reconnect", "other connection", "fast", "timeout", "unexplained"]
 
 

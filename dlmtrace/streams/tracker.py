@@ -20,7 +20,7 @@ from dlmtrace.streams.reconnecting import Judgement, Resumption
 from dlmtrace.streams.reporter import Reporter, span
 from dlmtrace.streams.resends import ERROR_REACH, FAST_ACKS, Resends
 from dlmtrace.streams.resets import Resets
-from dlmtrace.streams.results import Epoch, Finding, Reconnect, Stream
+from dlmtrace.streams.results import Dialect, Epoch, Finding, Reconnect, Stream
 from dlmtrace.streams.timeline import Timeline
 from dlmtrace.transport.connections import Connection
 
@@ -52,12 +52,14 @@ class Tracker:
         self,
         stream: Stream,
         pair: Pair,
-        keeps_early: bool,
+        dialect: Dialect,
         report: Callable[[Finding], None],
         reconnects: list[Reconnect],
         decided: Callable[[Reconnect], None],
     ) -> None:
-        self.stream, self.pair, self.keeps_early = stream, pair, keeps_early
+        self.stream, self.pair = stream, pair
+        self.learns_dialect = dialect == "auto"
+        self.keeps_early = dialect == "v3"  # does the receiver queue frames of the future?
         self.reconnects = reconnects
         self.peer: Tracker | None = None  # the other direction
         self.numbering: Numbering | None = None
@@ -204,6 +206,8 @@ class Tracker:
         if unwrapped > expectation.confirmed:
             where = (arrival.carrier >> 1, arrival.time, arrival.packet)
             self.timeline.note("confirmed", expectation.confirmed, unwrapped - 1, *where)
+        if self.learns_dialect and numbering.stall is not None and unwrapped > expectation.expected:
+            self._learn_dialect(unwrapped, expectation)
         expectation.acknowledge(unwrapped)
         numbering.result.confirmed_to = number
         numbering.since_ack, numbering.starved = expectation.expected, False
@@ -211,6 +215,15 @@ class Tracker:
         self.judgement.acknowledge()
         self._go_on(numbering, arrival.time)
         self.judgement.judge(self._expectation)
+
+    def _learn_dialect(self, acknowledged: int, expectation: Expectation) -> None:
+        """The receiver has frames that came while it waited for another one: it kept them, as the v3 series does."""
+        waited = expectation.expected
+        early = {each.number for each in expectation.arrivals if each.came and each.number > each.expected}
+        late = {each.number for each in expectation.arrivals if each.came and each.number <= each.expected}
+        kept = [number for number in range(waited + 1, acknowledged) if number in early and number not in late]
+        if waited in late and kept and not any(map(self.pair.lost_anything, self.ends)):
+            self.keeps_early = expectation.keeps_early = True
 
     def _beyond(self, number: int, arrival: Arrival, numbering: Numbering) -> None:
         """An ACK of a number that was never seen."""
