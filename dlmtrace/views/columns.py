@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dlmtrace.capture.packets import packet_file, packet_number
+from dlmtrace.capture.packets import PACKET_BITS, packet_file, packet_number
 from dlmtrace.framing.frames import TYPE, WHOLE, FrameBatch
 from dlmtrace.gather import gather
 from dlmtrace.transport.connections import Connection
@@ -96,6 +96,8 @@ class FrameColumns:
     @cached_property
     def packets(self) -> list[str]:
         """The packet that completed the frame, see ``packet_text``."""
+        if len(self.naming.files) == 1:
+            return list(map(str, (self.frames["packet"] & ((1 << PACKET_BITS) - 1)).tolist()))
         return [self.packet_text(identity) for identity in self.frames["packet"].tolist()]
 
     def by_sender(self, text: Callable[[Connection, int, int], str]) -> list[str]:
