@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dlmtrace.capture.packets import TAIL
 from dlmtrace.framing.frames import CUT, FRAME, HOLE, MISSING, SKIP, UNFINISHED, FrameBatch
 from dlmtrace.framing.synchronise import HOLE as HOLE_REASON
 from dlmtrace.framing.synchronise import Found, Framing, Sync, walk
 from dlmtrace.framing.walk import chain
-from dlmtrace.gather import every_place, gather
+from dlmtrace.gather import Bytes, gather
 from dlmtrace.transport.connections import Connection
-from dlmtrace.transport.pieces import Pieces, Run
+from dlmtrace.transport.pieces import Pieces, Run, joined
 from dlmtrace.wire.columns import HEADER
 from dlmtrace.wire.enums import Command
 
@@ -25,34 +24,23 @@ Int = npt.NDArray[np.int64]
 
 COMMAND_OFFSET: int = HEADER.fields["h_cmd"][1]  # type: ignore[index]
 
-BLOCK = 128
-"""Bytes that are copied at once when pieces are joined; at most TAIL."""
+_CARRIES = -(1 << 62)
+"""Keys of buffers with leftovers go down from here, below those of ``Pieces``."""
 
 _NOTHING = np.empty(0, np.int64)
 
 
-@dataclass(slots=True)
 class Rows:
-    """Pieces of the joined buffer: what was left of the last batch, then this batch's, run by run."""
+    """Pieces of the joined buffer: what was left of the last batch, then this batch's, run by run.
 
-    length: Int
-    position: Int
-    hole: Int
-    cut: Int
-    ordinal: Int
-    packet: Int
-    time: Int
+    ``table`` has a column a piece and the rows length, position, hole, cut, ordinal, packet, time of ``Pieces``.
+    """
 
-    def slice(self, start: int, stop: int) -> Rows:
-        """Rows start … stop."""
-        return Rows(*(getattr(self, name)[start:stop] for name in self.__slots__))
+    __slots__ = ("cut", "hole", "length", "ordinal", "packet", "position", "table", "time")
 
-    @staticmethod
-    def join(parts: list[Rows]) -> Rows:
-        """All rows of all parts."""
-        if not parts:
-            return Rows(*(_NOTHING for _ in Rows.__slots__))
-        return Rows(*(np.concatenate([getattr(part, name) for part in parts]) for name in Rows.__slots__))
+    def __init__(self, table: Int) -> None:
+        self.table = table
+        self.length, self.position, self.hole, self.cut, self.ordinal, self.packet, self.time = table
 
 
 @dataclass(slots=True)
@@ -60,18 +48,17 @@ class _Direction:
     """One direction between two batches."""
 
     framing: Framing
-    carry: bytes = b""  # the beginning of a frame whose end is still to come
-    rows: Rows | None = None  # what carried it
+    carry: Bytes = field(default_factory=lambda: np.empty(0, np.uint8))  # of a frame whose end is still to come
+    rows: Int | None = None  # what carried it: a table of Rows
 
 
 @dataclass(slots=True)
 class _RunRows:
-    """Rows start … stop are those of a run; those before ``fresh`` were left over from the last batch."""
+    """Rows start … stop are those of a run, with what was left over from the last batch in front."""
 
     run: Run
     direction: _Direction
     start: int
-    fresh: int
     stop: int
 
 
@@ -114,9 +101,8 @@ class Framer:
 
     def feed(self, pieces: Pieces) -> FrameBatch:
         """The frames that these pieces complete."""
-        rows, runs, carried = self._rows(pieces)
+        rows, runs, buffer = self._join(pieces)
         ends = np.cumsum(rows.length)
-        buffer = _join(pieces, rows, runs, carried, ends)
         stretches, firsts = _stretches(runs, rows, ends)
         table = _Table(stretches, rows, ends, buffer)
         table.chains = self._walk_plainly([i for i in firsts if stretches[i].plain], stretches, table)
@@ -132,28 +118,34 @@ class Framer:
                 self._directions.pop((run.connection.index, run.side), None)
         return FrameBatch(buffer, table.frames(), _holes(pieces), table.skips(), pieces.events, connections)
 
-    def _rows(self, pieces: Pieces) -> tuple[Rows, list[_RunRows], list[tuple[int, bytes]]]:
-        """Each run's rows behind what was left of its direction; where those leftovers begin, and their bytes."""
-        whole = Rows(
-            pieces.length, pieces.position, pieces.hole, pieces.cut, pieces.ordinal, pieces.packet, pieces.time
-        )
-        parts: list[Rows] = []
+    def _join(self, pieces: Pieces) -> tuple[Rows, list[_RunRows], Bytes]:
+        """Each run's rows behind what was left of its direction, and the bytes of all of them."""
+        buffers = dict(pieces.buffers)
         runs: list[_RunRows] = []
-        carried: list[tuple[int, bytes]] = []
+        left: list[Int] = []  # tables of rows
+        places: list[int] = []  # where each of their rows belongs among the pieces
+        carries: list[tuple[int, int, int]] = []  # the same of the bytes: place, key of buffers, length
         count = 0
         for run in pieces.runs:
             direction = self._direction(run)
-            start = count
+            start = run.start + count
             if direction.rows is not None:
-                carried.append((count, direction.carry))
-                parts.append(direction.rows)
-                count += len(direction.rows.length)
-                direction.carry, direction.rows = b"", None
-            fresh = count
-            parts.append(whole.slice(run.start, run.stop))
-            count += run.stop - run.start
-            runs.append(_RunRows(run, direction, start, fresh, count))
-        return Rows.join(parts), runs, carried
+                buffers[_CARRIES - len(carries)] = direction.carry
+                carries.append((run.start, _CARRIES - len(carries), len(direction.carry)))
+                left.append(direction.rows)
+                places += [run.start] * direction.rows.shape[1]
+                count += direction.rows.shape[1]
+                direction.rows = None
+            runs.append(_RunRows(run, direction, start, run.stop + count))
+        names = ("length", "position", "hole", "cut", "ordinal", "packet", "time")
+        table = np.stack([getattr(pieces, name) for name in names])
+        buffer, offset, length = pieces.buffer, pieces.offset, pieces.length
+        if carries:
+            table = np.insert(table, places, np.concatenate(left, axis=1), axis=1)
+            place, key, size = zip(*carries, strict=True)
+            buffer, offset = np.insert(buffer, place, key), np.insert(offset, place, 0)
+            length = np.insert(length, place, size)
+        return Rows(table), runs, joined(buffers, buffer, offset, length)
 
     def _direction(self, run: Run) -> _Direction:
         key = (run.connection.index, run.side)
@@ -202,43 +194,8 @@ class Framer:
         """Bytes from ``stop`` on wait for the next batch."""
         if stop == stretch.high:
             return
-        stretch.direction.carry = table.buffer[stop : stretch.high].tobytes()
+        stretch.direction.carry = table.buffer[stop : stretch.high].copy()
         stretch.direction.rows = table.rows_of(stop, stretch.high)
-
-
-def _join(
-    pieces: Pieces, rows: Rows, runs: list[_RunRows], carried: list[tuple[int, bytes]], ends: Int
-) -> npt.NDArray[np.uint8]:
-    """The bytes of all rows back to back, TAIL zero bytes behind.
-
-    Pieces are short and many, so they are copied by columns: blocks of BLOCK bytes, in order, where a block that runs
-    over the end of its piece is overwritten by the next piece.  What lies in another buffer than most comes last.
-    """
-    total = int(ends[-1]) if len(ends) else 0
-    joined = np.empty(total + TAIL, np.uint8)
-    target = np.concatenate([np.arange(run.fresh, run.stop) for run in runs] or [_NOTHING])  # row of each piece
-    begin = (ends - rows.length)[target]
-    exact = [(int((ends - rows.length)[row]), np.frombuffer(carry, np.uint8)) for row, carry in carried]
-    if len(target):
-        main = max(pieces.buffers)
-        here = pieces.buffer == main
-        if not here.all():
-            for piece in np.flatnonzero(~here).tolist():
-                at = int(pieces.offset[piece])
-                data = pieces.buffers[int(pieces.buffer[piece])][at : at + int(pieces.length[piece])]
-                exact.append((int(begin[piece]), data))
-            begin = begin[here]
-        offset, blocks = pieces.offset[here], -(-pieces.length[here] // BLOCK)
-        behind = np.cumsum(blocks)
-        step = (np.arange(int(behind[-1]) if len(behind) else 0) - np.repeat(behind - blocks, blocks)) * BLOCK
-        source = pieces.buffers[main]
-        if len(step):
-            to_blocks, from_blocks = (every_place(each, f"V{BLOCK}") for each in (joined, source))
-            to_blocks[np.repeat(begin, blocks) + step] = from_blocks[np.repeat(offset, blocks) + step]
-    for at, data in exact:
-        joined[at : at + len(data)] = data
-    joined[total:] = 0
-    return joined
 
 
 def _stretches(runs: list[_RunRows], rows: Rows, ends: Int) -> tuple[list[_Stretch], list[int]]:
@@ -273,7 +230,7 @@ def _stretches(runs: list[_RunRows], rows: Rows, ends: Int) -> tuple[list[_Stret
 class _Table:
     """What the walks found, to be told as rows with their provenance."""
 
-    def __init__(self, stretches: list[_Stretch], rows: Rows, ends: Int, buffer: npt.NDArray[np.uint8]) -> None:
+    def __init__(self, stretches: list[_Stretch], rows: Rows, ends: Int, buffer: Bytes) -> None:
         self.stretches, self.rows, self.ends, self.buffer = stretches, rows, ends, buffer
         self.chains: tuple[Int, Int, Int] = (_NOTHING, _NOTHING, _NOTHING)
         self.found: list[tuple[int, Found]] = []
@@ -286,17 +243,17 @@ class _Table:
         """The buffer for the exact walk."""
         return memoryview(self.buffer.tobytes())
 
-    def rows_of(self, low: int, high: int) -> Rows:
-        """The rows that the bytes low … high of the joined buffer came in."""
+    def rows_of(self, low: int, high: int) -> Int:
+        """The rows that the bytes low … high of the joined buffer came in, as a table."""
         first = int(np.searchsorted(self.ends, low, "right"))
         behind = int(np.searchsorted(self.ends, high)) + 1
-        rows = Rows.join([self.rows.slice(first, behind)])
+        rows = Rows(self.rows.table[:, first:behind].copy())
         skipped = low - (int(self.ends[first]) - int(rows.length[0]))
         rows.length[0] -= skipped
         rows.position[0] += skipped
         rows.length[-1] -= int(self.ends[behind - 1]) - high
         rows.hole[:] = rows.cut[:] = 0
-        return rows
+        return rows.table
 
     def frames(self) -> npt.NDArray[Any]:
         """FRAME rows in the order in which the frames became complete."""
@@ -348,7 +305,8 @@ class _Table:
         return rows
 
     def _position(self, offset: Int, row: Int) -> Int:
-        return self.rows.position[row] + offset - (self.ends[row] - self.rows.length[row])
+        position: Int = self.rows.position[row] + offset - (self.ends[row] - self.rows.length[row])
+        return position
 
     def _delivered(self) -> Int:
         """For each row the one that made it readable in order: the last to arrive of it and all before it."""

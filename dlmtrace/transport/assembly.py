@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from dlmtrace.gather import Bytes
 from dlmtrace.transport.connections import ConnectionEvent
-from dlmtrace.transport.direction import Delivery, Receiver, no_arrivals
+from dlmtrace.transport.direction import Delivery, Receiver
 from dlmtrace.transport.pieces import Pieces, Run
 from dlmtrace.transport.reorder import Arrivals
 
@@ -15,7 +15,7 @@ class Assembly:
     """Deliveries of one batch.  ``serial`` numbers the batch's buffer; older buffers that waiting segments lie in stay
     in ``buffers`` as long as the transport keeps them there."""
 
-    def __init__(self, buffers: dict[int, npt.NDArray[np.uint8]], serial: int) -> None:
+    def __init__(self, buffers: dict[int, Bytes], serial: int) -> None:
         self.buffers, self.serial = buffers, serial
         self.events: list[ConnectionEvent] = []
         self._runs: dict[tuple[int, int], tuple[Run, list[Delivery]]] = {}
@@ -46,7 +46,7 @@ class Assembly:
             count += sum(len(delivery.arrivals) for delivery in delivered)
             run.stop = count
             deliveries.extend(delivered)
-        rows = Arrivals.concatenate([delivery.arrivals for delivery in deliveries]) if deliveries else no_arrivals()
+        rows = Arrivals.concatenate([delivery.arrivals for delivery in deliveries]) if deliveries else Arrivals.none()
         nothing = np.empty(0, np.int64)
         return Pieces(
             dict(self.buffers),

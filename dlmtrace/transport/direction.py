@@ -1,35 +1,42 @@
 """One direction of a connection: what of its stream has come, what waits behind a gap, when a gap is a hole.
 
 A gap is declared a hole only when it is certain: the other side acknowledged past it and capture time has gone on since
-(an acknowledgement may be captured before its data), more than WAITING_LIMIT bytes wait behind it, or the connection
-ended.  Bytes that the snaplen cut off are a hole at once, unless another copy of them was captured.
+(an acknowledgement may be captured before its data), too much waits behind it, or the connection ended.  Bytes that the
+snaplen cut off are a hole at once, unless another copy of them was captured.
+
+Packets may be out of order at the capture's start, too: a stream that was under way then begins with its first segment,
+or with those captured within GRACE behind it that lead up to it without a gap.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from dlmtrace.transport.connections import Connection, Direction
-from dlmtrace.transport.reorder import Arrivals, Cuts, Sorted, sort_out
+from dlmtrace.transport.reorder import Arrivals, Ranges, Sorted, sort_out
 
 Int = npt.NDArray[np.int64]
 
 WAITING_LIMIT = 1 << 20
 """Bytes that may wait behind a gap before it is declared a hole (design page, Bounds)."""
 
+WAITING_SEGMENTS = 8192
+"""Segments that may wait behind a gap, and ranges of cut bytes."""
+
+WAITING_IN_ALL = 32 << 20
+"""Bytes that may wait in all directions together."""
+
 GRACE = 200_000_000
-"""ns of capture time between the acknowledgement of a gap and its declaration as a hole."""
+"""ns of capture time by which packets may be captured out of order."""
 
 REMEMBERED_HOLES = 64
 
 _NOTHING = np.empty(0, np.int64)
-NO_CUTS = Cuts(_NOTHING, _NOTHING)
-
-
-def no_arrivals() -> Arrivals:
-    """Not a single segment."""
-    return Arrivals(np.empty((7, 0), np.int64))
+_NOWHERE = -(1 << 62)
+NO_CUTS = Ranges(_NOTHING, _NOTHING)
 
 
 class Delivery:
@@ -45,14 +52,16 @@ class Receiver:
     """What the capture knows of one direction's stream.
 
     ``expected`` is the position that would come next; ``sequence`` the transport's number of that position (TCP:
-    sequence number; SCTP: TSN, where a position counts chunks).  All before ``expected`` is delivered or a hole.
+    sequence number; SCTP: TSN, where a position counts chunks).  All before ``expected`` is delivered, cut or a hole;
+    the last byte delivered ends at ``data_end``.
     """
 
     __slots__ = (
+        "_noted",
+        "_noted_at",
+        "_proved",
         "acknowledged",
-        "acknowledged_gap",
         "connection",
-        "cut_at_end",
         "cuts",
         "data_end",
         "expected",
@@ -62,11 +71,12 @@ class Receiver:
         "limit",
         "sequence",
         "side",
+        "start_open_until",
         "statistics",
         "waiting",
     )
 
-    def __init__(self, connection: Connection, side: int, limit: int = WAITING_LIMIT) -> None:
+    def __init__(self, connection: Connection, side: int, waiting: Arrivals, limit: int = WAITING_LIMIT) -> None:
         self.connection = connection
         self.side = side
         self.limit = limit
@@ -74,28 +84,43 @@ class Receiver:
         self.known = False  # does `sequence` mean anything yet?
         self.sequence = 0
         self.expected = 0
-        self.acknowledged = -1  # position up to which the other side acknowledged
-        self.data_end = 0  # position behind the last byte delivered
-        self.cut_at_end = 0  # bytes between data_end and expected that were cut off
-        self.waiting = no_arrivals()
-        self.cuts = NO_CUTS
-        self.holes: list[tuple[int, int]] = []  # the last ones declared
-        self.acknowledged_gap: tuple[int, int] | None = None  # (expected, time when seen acknowledged)
+        self.data_end = 0
+        self.start_open_until: int | None = None  # ns; None: position 0 is where the stream starts for good
+        self.acknowledged = _NOWHERE  # position up to which the other side acknowledged
+        self.waiting = waiting
+        self.cuts = NO_CUTS  # from data_end on
+        self.holes: list[tuple[int, int]] = []  # the last ones
         self.finish_position: int | None = None
+        self._noted, self._noted_at = _NOWHERE, _NOWHERE  # what `acknowledged` was at a time (ns)
+        self._proved = _NOWHERE  # what it was GRACE ago, or longer
 
     @property
     def plain(self) -> bool:
         """Does a segment at ``expected`` simply continue the stream?"""
-        return self.known and not len(self.waiting) and not len(self.cuts.low)
+        return self.known and self.start_open_until is None and not self.waits
+
+    @property
+    def waits(self) -> bool:
+        """Is there anything behind a gap?"""
+        return bool(len(self.waiting) or len(self.cuts.low))
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Captured bytes that wait."""
+        return int(self.waiting.length.sum())
+
+    @property
+    def lowest(self) -> int:
+        """Nothing below this position is taken."""
+        return self.expected if self.start_open_until is None else _NOWHERE
 
     def begin(self, sequence: int) -> None:
         """The stream's position 0 has this sequence number."""
         self.known, self.sequence = True, sequence
 
-    def advance(self, position: int) -> None:
-        """Move ``expected`` to ``position``."""
-        self.sequence = self.sequence + position - self.expected & 0xFFFFFFFF
-        self.expected = position
+    def begin_under_way(self, sequence: int, time: int) -> None:
+        """So has the first segment captured, at ``time`` (ns), of a stream that had begun before."""
+        self.known, self.sequence, self.start_open_until = True, sequence, time + GRACE
 
     def acknowledge(self, position: int) -> None:
         """The other side has all before ``position``, which may be one past the end: that of a FIN."""
@@ -104,103 +129,149 @@ class Receiver:
         self.acknowledged = max(self.acknowledged, position)
 
     def continue_plainly(self, arrivals: Arrivals, length: int) -> Delivery:
-        """Segments that follow each other from ``expected`` on, ``length`` bytes in all."""
-        hole = np.zeros(len(arrivals), np.int64)
-        cut = np.zeros(len(arrivals), np.int64)
-        if len(arrivals):
-            hole[0], cut[0] = self.expected - self.data_end, self.cut_at_end
-            self.cut_at_end = 0
-            self.advance(self.expected + length)
-            self.data_end = self.expected
-        return self._count(Delivery(arrivals, hole, cut))
+        """Segments that follow each other from ``expected`` on, ``length`` in all."""
+        self._advance(self.expected + length)
+        self.data_end = self.expected
+        nothing = np.zeros(len(arrivals), np.int64)
+        return self._count(Delivery(arrivals, nothing, nothing))
 
-    def receive(self, arrivals: Arrivals, cuts: Cuts) -> tuple[Sorted, list[Delivery]]:
+    def receive(self, arrivals: Arrivals, cuts: Ranges) -> tuple[Sorted, list[Delivery]]:
         """Segments in any order; also gives what was kept and which of ``arrivals`` came again, for a closer look."""
         already = len(self.waiting)
-        result = sort_out(Arrivals.concatenate([self.waiting, arrivals]) if already else arrivals, self.expected)
+        result = sort_out(Arrivals.concatenate([self.waiting, arrivals]) if already else arrivals, self.lowest)
         result.repeated -= already
         self.waiting = result.kept
         if len(cuts.low):
-            self.cuts = Cuts.union(
-                np.concatenate((self.cuts.low, cuts.low)), np.concatenate((self.cuts.high, cuts.high))
-            )
-        deliveries = [self._deliver()]
-        while int(self.waiting.length.sum()) > self.limit:
-            deliveries.append(self._declare_hole())
+            self.cuts = _union(self.cuts, cuts.above(self.lowest))
+        deliveries = [self._settle_before(self.expected)] if self.start_open_until is None else []
+        if self._overfull:
+            deliveries += self.give_up(self.limit, WAITING_SEGMENTS)
         return result, deliveries
 
+    def fix_start(self) -> list[Delivery]:
+        """What leads up to the first segment has come: the stream starts there."""
+        if self.start_open_until is None:
+            return []
+        self.start_open_until = None
+        low, _ = self._present.around(0)
+        before = int(np.searchsorted(self.waiting.position, low))
+        dropped, self.waiting = self.waiting.between(0, before), Arrivals(self.waiting.table[:, before:].copy())
+        self.waiting.position[:] -= low
+        cuts = self.cuts.above(low)
+        self.cuts = Ranges(cuts.low - low, cuts.high - low)
+        self.sequence = self.sequence + low & 0xFFFFFFFF
+        self.acknowledged -= low
+        self._noted = self._proved = _NOWHERE
+        if self.finish_position is not None:
+            self.finish_position -= low
+        self._count_start(low, dropped)
+        return [self._settle_before(0)]
+
     def settle(self, now: int) -> list[Delivery]:
-        """Declare the gap a hole if the other side's acknowledgement has proved it long enough."""
+        """Declare gaps holes that the other side's acknowledgements have proved long enough."""
         deliveries = []
-        while len(self.waiting) and self.acknowledged > self.expected:
-            if self.acknowledged_gap is None or self.acknowledged_gap[0] != self.expected:
-                self.acknowledged_gap = (self.expected, now)
-            if now - self.acknowledged_gap[1] < GRACE:
-                break
-            since = self.acknowledged_gap[1]
-            deliveries.append(self._declare_hole())
-            self.acknowledged_gap = (self.expected, since)
+        if self.start_open_until is not None and now > self.start_open_until:
+            deliveries = self.fix_start()
+        if now - self._noted_at >= GRACE:
+            self._proved, self._noted, self._noted_at = self._noted, self.acknowledged, now
+        if self._proved > self.expected and self.waits and self.start_open_until is None:
+            deliveries.append(self._settle_before(min(self._proved, self._last_start)))
+        return deliveries
+
+    def give_up(self, limit: int, segments: int = 0) -> list[Delivery]:
+        """Declare gaps holes until at most ``limit`` bytes in ``segments`` segments wait."""
+        deliveries = self.fix_start()
+        left = np.cumsum(self.waiting.length[::-1])[::-1]
+        left_segments = np.arange(len(left), 0, -1)
+        fitting = np.flatnonzero((left <= limit) & (left_segments <= segments))
+        position = int(self.waiting.position[fitting[0]]) if len(fitting) else self._last_start
+        if len(self.cuts.low) > segments:
+            position = max(position, int(self.cuts.low[-segments - 1]))
+        deliveries.append(self._settle_before(position))
         return deliveries
 
     def finish(self) -> tuple[list[Delivery], int, int]:
         """Nothing more comes: every gap is a hole.  Also gives the bytes missing at the end, and the cut of these."""
-        deliveries = []
-        while len(self.waiting):
-            deliveries.append(self._declare_hole())
+        deliveries = self.give_up(0)
         end = self.expected
         # An acknowledgement one past the data may be that of a FIN which was not captured.
         if self.finish_position is not None:
             end = max(end, self.finish_position)
         elif self.known and self.acknowledged > end + 1:
             end = self.acknowledged
-        hole, cut = end - self.data_end, self.cut_at_end
-        self.advance(end)
-        self.data_end, self.cut_at_end = end, 0
+        hole, cut = end - self.data_end, int(self.cuts.count_below(np.array([end]))[0])
+        self._remember([(self.data_end, end)])
+        self._advance(end)
+        self.data_end, self.cuts = end, NO_CUTS
         self._count_tail(hole, cut)
         return deliveries, hole, cut
 
     def late_bytes(self, position: int, end: int) -> int:
-        """Bytes of ``position`` … ``end`` that lie in a hole already declared."""
-        return sum(max(0, min(end, high) - max(position, low)) for low, high in self.holes)
+        """Bytes of ``position`` … ``end`` that lie in a hole."""
+        return sum(max(0, min(end, high) - max(position, low)) for low, high in self._all_holes)
 
-    def _declare_hole(self) -> Delivery:
-        low, high = self.expected, int(self.waiting.position[0])
-        self.holes = [*self.holes[1 - REMEMBERED_HOLES :], (low, high)]
-        below = self.cuts.bytes_below(np.array([low, high]))
-        self.cut_at_end += int(below[1] - below[0])
-        self.advance(high)
-        return self._deliver()
+    @property
+    def _all_holes(self) -> list[tuple[int, int]]:
+        return [*self.holes, (self.data_end, self.expected)]
 
-    def _deliver(self) -> Delivery:
-        """What of ``waiting`` can be delivered now."""
+    @property
+    def _present(self) -> Ranges:
+        """Where there are bytes that were captured or cut."""
+        rows = Ranges(self.waiting.position, self.waiting.position + self.waiting.length)
+        return _union(rows, self.cuts)
+
+    @property
+    def _last_start(self) -> int:
+        """The last place from which on something is there."""
+        starts: list[int] = [self.expected, *self.waiting.position[-1:].tolist(), *self.cuts.low[-1:].tolist()]
+        return max(starts)
+
+    @property
+    def _overfull(self) -> bool:
+        if len(self.waiting) > WAITING_SEGMENTS or len(self.cuts.low) > WAITING_SEGMENTS:
+            return True
+        return int(self.waiting.length.sum()) > self.limit
+
+    def _advance(self, position: int) -> None:
+        self.sequence = self.sequence + position - self.expected & 0xFFFFFFFF
+        self.expected = position
+
+    def _settle_before(self, position: int) -> Delivery:
+        """All before ``position`` is settled: what is there is delivered, what is not is a hole.  So is what follows
+        from there on without a gap."""
         rows = self.waiting
-        if not len(rows):
-            count = 0
-        else:
-            end = rows.position + rows.length
-            before = np.concatenate(([self.expected], end[:-1]))
-            gap = rows.position - before
-            if len(self.cuts.low):
-                cut = self.cuts.bytes_below(rows.position) - self.cuts.bytes_below(before)
-            else:
-                cut = np.zeros(len(rows), np.int64)
-            unexplained = np.flatnonzero(gap > cut)
-            count = int(unexplained[0]) if len(unexplained) else len(rows)
+        if not self.waits:
+            self._advance(max(position, self.expected))
+            return self._count(Delivery(rows, _NOTHING, _NOTHING))
+        _, reach = self._present.around(max(position, self.expected))
+        count = int(np.searchsorted(rows.position, reach))
+        rows, self.waiting = rows.between(0, count), rows.between(count, None)
+        hole = cut = _NOTHING
         if count:
-            hole, cut = gap[:count], cut[:count]
-            hole[0] += self.expected - self.data_end
-            cut[0] += self.cut_at_end
-            self.data_end = int(end[count - 1])
-            self.cut_at_end = 0
-            self.advance(self.data_end)
-        else:
-            hole = cut = _NOTHING
-        reach = self.cuts.end_of_cut_at(self.expected)
-        self.cut_at_end += reach - self.expected
-        self.advance(reach)
-        self.cuts = self.cuts.above(reach)
-        self.waiting = rows.between(count, None)
-        return self._count(Delivery(rows.between(0, count), hole, cut))
+            end = rows.position + rows.length
+            before = np.concatenate(([self.data_end], end[:-1]))
+            hole = rows.position - before
+            if len(self.cuts.low):
+                cut = self.cuts.count_below(rows.position) - self.cuts.count_below(before)
+            else:
+                cut = np.zeros(count, np.int64)
+            gaps = np.flatnonzero(hole)[-REMEMBERED_HOLES:]
+            self._remember(list(zip(before[gaps].tolist(), rows.position[gaps].tolist(), strict=True)))
+            self.data_end = int(end[-1])
+            self.waiting = Arrivals(self.waiting.table.copy())
+        self._advance(reach)
+        self.cuts = self.cuts.above(self.data_end)
+        return self._count(Delivery(rows, hole, cut))
+
+    def _remember(self, holes: list[tuple[int, int]]) -> None:
+        if holes:
+            self.holes = [*self.holes, *holes][-REMEMBERED_HOLES:]
+
+    def _count_start(self, low: int, dropped: Arrivals) -> None:
+        """Position ``low`` became 0; ``dropped``: segments from before."""
+        self.statistics.sent -= low
+        self.statistics.acknowledged = max(-1, self.acknowledged)
+        self.statistics.late_bytes += int(dropped.length.sum())
 
     def _count(self, delivery: Delivery) -> Delivery:
         statistics = self.statistics
@@ -217,3 +288,20 @@ class Receiver:
         self.statistics.hole_bytes += hole
         self.statistics.cut_bytes += cut
         self.statistics.holes += hole > cut
+
+
+def relieve(receivers: Sequence[Receiver]) -> Iterator[tuple[int, list[Delivery]]]:
+    """Declare holes where most waits until no more than WAITING_IN_ALL does: index of a receiver, what it delivers."""
+    waiting = [receiver.waiting_bytes for receiver in receivers]
+    total = sum(waiting)
+    for index in sorted(range(len(waiting)), key=lambda each: -waiting[each]):
+        if total <= WAITING_IN_ALL:
+            break
+        total -= waiting[index]
+        yield index, receivers[index].give_up(0)
+
+
+def _union(first: Ranges, second: Ranges) -> Ranges:
+    if not len(second.low):
+        return Ranges.union(first.low, first.high)
+    return Ranges.union(np.concatenate((first.low, second.low)), np.concatenate((first.high, second.high)))

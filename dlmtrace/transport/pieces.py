@@ -7,9 +7,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from dlmtrace.capture.packets import TAIL
+from dlmtrace.gather import Bytes, every_place
 from dlmtrace.transport.connections import Connection, ConnectionEvent
 
 Int = npt.NDArray[np.int64]
+
+BLOCK = 128
+"""Bytes that are copied at once when slices are joined; at most TAIL."""
 
 
 @dataclass(slots=True)
@@ -33,7 +38,7 @@ class Pieces:
     cut off by the snaplen).  No byte is invented.
     """
 
-    buffers: dict[int, npt.NDArray[np.uint8]]
+    buffers: dict[int, Bytes]
     buffer: Int  # key of buffers
     offset: Int
     length: Int  # bytes, ≥ 1
@@ -45,3 +50,30 @@ class Pieces:
     time: Int
     runs: list[Run] = field(default_factory=list)
     events: list[ConnectionEvent] = field(default_factory=list)
+
+
+def joined(buffers: dict[int, Bytes], buffer: Int, offset: Int, length: Int) -> Bytes:
+    """The bytes of slices of ``buffers`` back to back, TAIL zero bytes behind.
+
+    Keys above 0 are buffers of packets, with TAIL bytes behind the last slice.  Slices are short and many, so those of
+    the newest such buffer, which should be most, are copied by columns: blocks of BLOCK bytes, in order, where a block
+    that runs over the end of its slice is overwritten by what comes next.  The others follow one by one.
+    """
+    ends = np.cumsum(length)
+    total = int(ends[-1]) if len(ends) else 0
+    whole = np.empty(total + TAIL, np.uint8)
+    main = max((1, *buffers))
+    in_main = buffer == main
+    if in_main.any():
+        target, source, size = (ends - length)[in_main], offset[in_main], length[in_main]
+        blocks = -(-size // BLOCK)
+        behind = np.cumsum(blocks)
+        step = (np.arange(int(behind[-1])) - np.repeat(behind - blocks, blocks)) * BLOCK
+        to_blocks, from_blocks = (every_place(each, f"V{BLOCK}") for each in (whole, buffers[main]))
+        to_blocks[np.repeat(target, blocks) + step] = from_blocks[np.repeat(source, blocks) + step]
+    for row in np.flatnonzero(~in_main).tolist():
+        end, size = int(ends[row]), int(length[row])
+        start = int(offset[row])
+        whole[end - size : end] = buffers[int(buffer[row])][start : start + size]
+    whole[total:] = 0
+    return whole

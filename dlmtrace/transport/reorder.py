@@ -1,12 +1,11 @@
 """Segments of one direction that do not simply follow each other: sorted, each byte once, the first copy kept.
 
-Positions are stream positions (bytes, unwrapped from sequence numbers by the caller), so nothing here knows about
-wrap-around.
+Positions are stream positions (unwrapped from sequence numbers by the caller), so nothing here knows about wrap-around.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,10 +15,10 @@ Int = npt.NDArray[np.int64]
 
 
 class Arrivals:
-    """Captured payload of one direction: a table (int64) with a column a segment and seven rows.
+    """Captured payload of one direction: a table (int64) with a column a segment and seven rows or more.
 
     position: stream position of the first byte; length: bytes captured, ≥ 1; buffer: number of the buffer that holds
-    them; offset: where in it; ordinal: capture order; packet: identity; time: ns.
+    them; offset: where in it; ordinal: capture order; packet: identity; time: ns.  Further rows go along.
     """
 
     __slots__ = ("table",)
@@ -28,13 +27,20 @@ class Arrivals:
         self.table = table
 
     @staticmethod
-    def of(position: Int, length: Int, buffer: int, offset: Int, ordinal: Int, packet: Int, time: Int) -> Arrivals:
+    def of(
+        position: Int, length: Int, buffer: int, offset: Int, ordinal: Int, packet: Int, time: Int, *further: Int
+    ) -> Arrivals:
         """From columns; all are in one buffer."""
-        table = np.empty((7, len(position)), np.int64)
-        table[2] = buffer
-        for row, column in ((0, position), (1, length), (3, offset), (4, ordinal), (5, packet), (6, time)):
+        columns: tuple[Int | int, ...] = (position, length, buffer, offset, ordinal, packet, time, *further)
+        table = np.empty((len(columns), len(position)), np.int64)
+        for row, column in enumerate(columns):
             table[row] = column
         return Arrivals(table)
+
+    @staticmethod
+    def none(further: int = 0) -> Arrivals:
+        """Not a single segment; ``further``: rows beyond the seven."""
+        return Arrivals(np.empty((7 + further, 0), np.int64))
 
     @property
     def position(self) -> Int:
@@ -130,50 +136,53 @@ def sort_out(segments: Arrivals, start: int) -> Sorted:
 
 def _lay_down(segments: Arrivals, start: int) -> Sorted:
     """The general case, segment by segment in order of arrival: each takes the places that are still free."""
-    taken: list[tuple[int, int, int]] = []  # position, end, segment; disjoint and sorted
+    low: list[int] = []  # of the places that are taken: sorted, disjoint, not even touching, so that few are looked at
+    high: list[int] = []
+    pieces: list[tuple[int, int, int]] = []  # position, end, segment
     repeated = np.zeros(len(segments), bool)
+    begins, ends = segments.position.tolist(), (segments.position + segments.length).tolist()
     for row in np.argsort(segments.ordinal, kind="stable").tolist():
-        at = int(segments.position[row])
-        end = at + int(segments.length[row])
-        repeated[row] = at < start
-        at = max(at, start)
-        index = bisect_right(taken, (at, end, len(segments)))
-        if index and taken[index - 1][1] > at:
-            index -= 1
-        free: list[tuple[int, int, int]] = []
-        while at < end and index < len(taken) and taken[index][0] < end:
-            if at < taken[index][0]:
-                free.append((at, taken[index][0], row))
-            repeated[row] = True
-            at = max(at, taken[index][1])
-            index += 1
+        at, end = max(begins[row], start), ends[row]
+        again = begins[row] < start
         if at < end:
-            free.append((at, end, row))
-        for piece in free:
-            insort(taken, piece)
-    table = np.array(taken, np.int64).reshape(-1, 3)
+            first, behind = bisect_left(high, at), bisect_right(low, end)
+            free = at
+            for taken in range(first, behind):
+                if free < low[taken]:
+                    pieces.append((free, low[taken], row))
+                again = again or (low[taken] < end and at < high[taken])
+                free = high[taken]
+            if free < end:
+                pieces.append((free, end, row))
+            if first < behind:
+                at, end = min(at, low[first]), max(end, high[behind - 1])
+            low[first:behind], high[first:behind] = [at], [end]
+        repeated[row] = again
+    table = np.array(sorted(pieces), np.int64).reshape(-1, 3)
     chosen = segments.take(table[:, 2])
     return Sorted(chosen.cut_out(table[:, 0] - chosen.position, table[:, 1] - table[:, 0]), np.flatnonzero(repeated))
 
 
 @dataclass(slots=True)
-class Cuts:
-    """Places that the snaplen cut away: the union of intervals, sorted and disjoint."""
+class Ranges:
+    """A set of stream positions as ranges low … high, sorted and disjoint."""
 
     low: Int
     high: Int
 
     @staticmethod
-    def union(low: Int, high: Int) -> Cuts:
-        """The union of intervals given in any order."""
+    def union(low: Int, high: Int) -> Ranges:
+        """The union of ranges given in any order."""
+        if not len(low):
+            return Ranges(low, high)
         order = np.argsort(low, kind="stable")
-        low, high = low[order], np.maximum.accumulate(high[order]) if len(low) else high
-        first = np.concatenate(([True], low[1:] > high[:-1])) if len(low) else np.empty(0, bool)
-        last = np.concatenate((first[1:], [True])) if len(low) else first
-        return Cuts(low[first], high[last])
+        low, high = low[order], np.maximum.accumulate(high[order])
+        first = np.concatenate(([True], low[1:] > high[:-1]))
+        last = np.concatenate((first[1:], [True]))
+        return Ranges(low[first], high[last])
 
-    def bytes_below(self, position: Int) -> Int:
-        """How many cut bytes lie below each position."""
+    def count_below(self, position: Int) -> Int:
+        """How many of its positions lie below each ``position``."""
         if not len(self.low):
             return np.zeros(len(position), np.int64)
         total = np.concatenate(([0], np.cumsum(self.high - self.low)))
@@ -181,12 +190,14 @@ class Cuts:
         inside = np.minimum(position, self.high[at]) - self.low[at]
         return np.where(at >= 0, total[np.maximum(at, 0)] + inside, 0)
 
-    def end_of_cut_at(self, position: int) -> int:
-        """End of the cut that begins at or before ``position`` and reaches over it; ``position`` when there is none."""
+    def around(self, position: int) -> tuple[int, int]:
+        """Low and high of the range that holds ``position`` or ends there; ``position`` twice when there is none."""
         at = int(np.searchsorted(self.low, position, "right")) - 1
-        return max(position, int(self.high[at])) if at >= 0 else position
+        if at < 0 or self.high[at] < position:
+            return position, position
+        return int(self.low[at]), int(self.high[at])
 
-    def above(self, position: int) -> Cuts:
+    def above(self, position: int) -> Ranges:
         """What lies above ``position``."""
         keep = self.high > position
-        return Cuts(np.maximum(self.low[keep], position), self.high[keep])
+        return Ranges(np.maximum(self.low[keep], position), self.high[keep])

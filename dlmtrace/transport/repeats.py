@@ -8,172 +8,230 @@ new transmission: its identification or its timestamps differ.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from dlmtrace.capture.packets import PacketBatch
 from dlmtrace.capture.segments import Segments
+from dlmtrace.gather import Bytes, gather
 from dlmtrace.transport.direction import Receiver
-from dlmtrace.transport.pieces import Pieces
+from dlmtrace.transport.pieces import Pieces, joined
 from dlmtrace.transport.reorder import Arrivals
+from dlmtrace.transport.serial import signed
 
 Int = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 HISTORY_BYTES = 8 << 20
 """Captured bytes whose first copies are remembered for comparison."""
 
+BATCH_COST, RUN_COST = 4096, 512
+"""Bytes that remembering a batch and each of its directions costs beside its buffer, about."""
+
 COPY_SPAN = 2_000_000_000
 """ns between two captures of one packet, at most (clocks of two vantage points differ)."""
+
+NEAR_SPAN = 1_000_000
+"""ns between them where nothing but nearness tells: no identification, no timestamps."""
 
 SEGMENTATION_SPAN = 64
 """IPv4 identifications that one large segment may become when it is cut for the wire behind the capture point."""
 
+SMALLEST_FULL_SEGMENT = 536
+"""Payload bytes of a full segment, at least (RFC 9293 §3.7.1)."""
 
-@dataclass(slots=True)
-class _Headers:
-    """Where the headers of a batch's segments lie."""
-
-    buffer: npt.NDArray[np.uint8]
-    ordinal: Int
-    network: Int
-    transport: Int
-
-    def of(self, ordinal: int) -> tuple[int, bytes] | None:
-        """Identification (-1 for IPv6) and the TCP header from the sequence number on, ports and checksum left out."""
-        at = int(np.searchsorted(self.ordinal, ordinal))
-        if at == len(self.ordinal) or self.ordinal[at] != ordinal:
-            return None
-        network, transport = int(self.network[at]), int(self.transport[at])
-        header = self.buffer[transport : transport + 60].tobytes()
-        end = (header[12] >> 4) * 4
-        identification = -1
-        if self.buffer[network] >> 4 == 4:
-            identification = int(self.buffer[network + 4]) << 8 | int(self.buffer[network + 5])
-        return identification, header[8:12] + header[20:end]
+_HEADER = np.dtype("V60")  # a TCP header with all options it may have
+_TIMESTAMPS = np.frombuffer(b"\x01\x01\x08\x0a", np.uint8)  # how options with timestamps begin (RFC 7323 appendix A)
 
 
-@dataclass(slots=True)
-class _Remembered:
-    headers: _Headers
+class Transmissions:
+    """What tells one transmission of some bytes from another, for the segments of a batch."""
+
+    def __init__(self, batch: PacketBatch, segments: Segments) -> None:
+        self.size = len(segments.buffer)
+        self._buffer = segments.buffer
+        self._ordinal = segments.row + batch.first
+        self._transport, self._length = segments.transport, segments.length
+        self._sequence, self._identification = segments.sequence, segments.identification
+        self._time = batch.records["time"][segments.row]
+
+    def find(self, ordinal: Int) -> Int:
+        """Index of the segment with each ordinal, -1 when it is of another batch."""
+        at = np.minimum(np.searchsorted(self._ordinal, ordinal), len(self._ordinal) - 1)
+        return np.where(self._ordinal[at] == ordinal, at, -1)
+
+    def are_one(self, first: Int, other: Transmissions, second: Int) -> Flags:
+        """Pair by pair: are these segments with the same bytes, ``second`` of ``other``, captures of one packet?"""
+        mine, theirs = self._headers(first), other._headers(second)
+        differing = mine != theirs
+        differing[:, :8] = False  # ports are the same, the sequence number is looked at below
+        differing[:, 13:20] = False  # flags, window, checksum, urgent pointer
+        differing &= np.arange(mine.shape[1]) < (mine[:, 12:13] >> 4) * 4
+        apart = np.abs(self._time[first] - other._time[second])
+        distance = signed(self._sequence[first] - other._sequence[second])
+        my_identification, their_identification = self._identification[first], other._identification[second]
+        steps = (my_identification - their_identification + 0x8000 & 0xFFFF) - 0x8000
+        # One of them may be a part of the other: it was cut for the wire between the two places of capture.
+        surplus = self._length[first] - other._length[second]
+        inside = ((distance >= 0) & (distance + surplus <= 0)) | ((distance <= 0) & (distance + surplus >= 0))
+        part = inside & (np.abs(steps) < SEGMENTATION_SPAN) & (distance % np.where(steps, steps, 1) == 0)
+        part &= distance // np.where(steps, steps, 1) >= SMALLEST_FULL_SEGMENT
+        numbered = (my_identification > 0) & (their_identification > 0)
+        stamped = (mine[:, 20:24] == _TIMESTAMPS).all(axis=1) | (apart <= NEAR_SPAN)
+        one: Flags = ~differing.any(axis=1) & (apart <= COPY_SPAN)
+        one &= np.where(numbered, np.where(steps == 0, inside & (distance == 0), part), inside & stamped)
+        return one
+
+    def _headers(self, index: Int) -> npt.NDArray[np.uint8]:
+        rows: npt.NDArray[np.uint8] = gather(self._buffer, _HEADER, self._transport[index]).view(np.uint8)
+        return rows.reshape(-1, _HEADER.itemsize)
+
+
+class _Remembered(NamedTuple):
+    """Rows start … stop of ``pieces`` are those of a direction."""
+
+    transmissions: Transmissions
     pieces: Pieces
-    runs: dict[tuple[int, int], list[tuple[int, int]]]  # (connection, side) -> rows of pieces
-    bytes: int
+    start: int
+    stop: int
 
 
 class Repeats:
     """First copies of the last few batches, and the comparison of later ones with them."""
 
     def __init__(self) -> None:
-        self._history: deque[_Remembered] = deque()
-        self._bytes = 0
+        self._batches: deque[tuple[Transmissions, int, list[tuple[int, int]]]] = deque()  # with cost and directions
+        self._cost = 0
+        self._history: dict[tuple[int, int], deque[_Remembered]] = {}
 
-    def remember(self, batch: PacketBatch, segments: Segments, pieces: Pieces) -> None:
-        """Keep this batch's deliveries for comparison."""
-        runs: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    def remember(self, transmissions: Transmissions, pieces: Pieces) -> None:
+        """Keep a batch's deliveries for comparison."""
+        keys = []
         for run in pieces.runs:
-            runs.setdefault((run.connection.index, run.side), []).append((run.start, run.stop))
-        size = len(segments.buffer)
-        self._history.append(_Remembered(_headers(batch, segments), pieces, runs, size))
-        self._bytes += size
-        while self._bytes > HISTORY_BYTES and len(self._history) > 1:
-            self._bytes -= self._history.popleft().bytes
+            if run.stop > run.start:
+                key = (run.connection.index, run.side)
+                keys.append(key)
+                entry = _Remembered(transmissions, pieces, run.start, run.stop)
+                self._history.setdefault(key, deque()).append(entry)
+        cost = transmissions.size + BATCH_COST + RUN_COST * len(keys)
+        self._batches.append((transmissions, cost, keys))
+        self._cost += cost
+        while self._cost > HISTORY_BYTES and len(self._batches) > 1:
+            _, cost, keys = self._batches.popleft()
+            self._cost -= cost
+            for key in keys:
+                entries = self._history[key]
+                entries.popleft()
+                if not entries:
+                    del self._history[key]
 
     def examine(
         self,
         receiver: Receiver,
         repeated: Arrivals,
+        highest: Int,
         kept: Arrivals,
-        buffers: dict[int, npt.NDArray[np.uint8]],
-        batch: PacketBatch,
-        segments: Segments,
+        buffers: dict[int, Bytes],
+        transmissions: Transmissions,
     ) -> None:
-        """Count each repeated row of a direction: a copy, a retransmission, late, with other bytes.
+        """Count each repeated segment of a direction: a copy, a retransmission, late, a keep-alive, with other bytes.
 
-        ``kept`` are the rows (stream order, disjoint) that the direction holds now, of this batch and waiting ones.
+        ``highest``: for each the position behind all that came before it.  ``kept`` are the segments (stream order,
+        disjoint) that the direction holds now, of this batch and waiting ones; ``transmissions`` are this batch's.
         """
         statistics = receiver.statistics
-        headers = _headers(batch, segments)
-        remembered = list(reversed(self._history))
-        for row in range(len(repeated)):
-            low = int(repeated.position[row])
-            high = low + int(repeated.length[row])
-            ordinal = int(repeated.ordinal[row])
-            late = receiver.late_bytes(low, high)
-            if late:
-                statistics.late_bytes += late
-                continue
-            if high - low == 1:
-                statistics.keep_alives += 1
-                continue
-            data = buffers[int(repeated.buffer[row])][int(repeated.offset[row]) :][: high - low]
-            first: tuple[int, int, _Headers | None] | None = None  # ordinal, time, headers of the first copy
-            differing = 0
-            for at in _overlapping(kept.position, kept.length, 0, len(kept), low, high):
-                if int(kept.ordinal[at]) == ordinal:
-                    continue
-                source = buffers[int(kept.buffer[at])]
-                differing += _differing(data, low, source, kept.offset, kept.position, kept.length, at)
-                first = first or (int(kept.ordinal[at]), int(kept.time[at]), None)
-            for entry in remembered:
-                for start, stop in entry.runs.get((receiver.connection.index, receiver.side), ()):
-                    pieces = entry.pieces
-                    for at in _overlapping(pieces.position, pieces.length, start, stop, low, high):
-                        source = pieces.buffers[int(pieces.buffer[at])]
-                        differing += _differing(data, low, source, pieces.offset, pieces.position, pieces.length, at)
-                        first = first or (int(pieces.ordinal[at]), int(pieces.time[at]), entry.headers)
-            statistics.conflicting_bytes += differing
-            if first is not None and not differing:
-                mine = headers.of(ordinal)
-                theirs = next(
-                    (
-                        found
-                        for where in (first[2], headers, *(entry.headers for entry in remembered))
-                        if where is not None and (found := where.of(first[0])) is not None
-                    ),
-                    None,
-                )
-                if mine and theirs and _one_packet(mine, theirs, abs(int(repeated.time[row]) - first[1])):
-                    statistics.captured_again += 1
-                    continue
-            statistics.retransmitted_segments += 1
-            statistics.retransmitted_bytes += high - low
+        keep_alive = (repeated.length == 1) & (repeated.position == highest - 1)
+        statistics.keep_alives += int(keep_alive.sum())
+        repeated = repeated.take(~keep_alive)
+        # The bulk of a capture that holds every packet twice: the same place as one segment of this batch.
+        at = np.minimum(np.searchsorted(kept.position, repeated.position), len(kept) - 1)
+        again = np.zeros(len(repeated), bool)
+        if len(kept) and len(repeated):
+            first, second = transmissions.find(repeated.ordinal), transmissions.find(kept.ordinal[at])
+            again = (kept.position[at] == repeated.position) & (kept.length[at] == repeated.length) & (second >= 0)
+            again[again] = _equal(repeated.take(again), kept.take(at[again]), buffers)
+            one = transmissions.are_one(first[again], transmissions, second[again])
+            statistics.captured_again += int(one.sum())
+            statistics.retransmitted_segments += int((~one).sum())
+            statistics.retransmitted_bytes += int(repeated.length[again][~one].sum())
+        for row in np.flatnonzero(~again).tolist():
+            self._look_closer(receiver, repeated.between(row, row + 1), kept, buffers, transmissions)
+
+    def _look_closer(
+        self,
+        receiver: Receiver,
+        segment: Arrivals,
+        kept: Arrivals,
+        buffers: dict[int, Bytes],
+        transmissions: Transmissions,
+    ) -> None:
+        """One segment that overlaps others in whatever way."""
+        statistics = receiver.statistics
+        low = int(segment.position[0])
+        high = low + int(segment.length[0])
+        late = receiver.late_bytes(low, high)
+        statistics.late_bytes += late
+        holding = _overlapping(kept, 0, len(kept), low, high)
+        own = kept.ordinal[holding] == segment.ordinal[0]
+        begin = np.maximum(kept.position[holding][own], low)
+        end = np.minimum((kept.position + kept.length)[holding][own], high)
+        again = high - low - late - int((end - begin).sum())
+        if again <= 0:
+            return
+        differing = _differing(segment, buffers, kept, holding[~own], buffers)
+        first: tuple[Transmissions, int] | None = None
+        if not own.all():
+            first = self._transmission(int(kept.ordinal[holding[~own][0]]), transmissions)
+        for entry in reversed(self._history.get((receiver.connection.index, receiver.side), ())):
+            rows = _overlapping(entry.pieces, entry.start, entry.stop, low, high)
+            if len(rows):
+                differing += _differing(segment, buffers, entry.pieces, rows, entry.pieces.buffers)
+                first = first or self._transmission(int(entry.pieces.ordinal[rows[0]]), transmissions)
+        statistics.conflicting_bytes += differing
+        if first is not None and not differing:
+            mine = transmissions.find(segment.ordinal)
+            if transmissions.are_one(mine, first[0], np.array([first[1]]))[0]:
+                statistics.captured_again += 1
+                return
+        statistics.retransmitted_segments += 1
+        statistics.retransmitted_bytes += again
+
+    def _transmission(self, ordinal: int, present: Transmissions) -> tuple[Transmissions, int] | None:
+        """The segment with this ordinal among the present batch's and the remembered ones."""
+        for transmissions in (present, *(each for each, _, _ in reversed(self._batches))):
+            index = int(transmissions.find(np.array([ordinal]))[0])
+            if index >= 0:
+                return transmissions, index
+        return None
 
 
-def _headers(batch: PacketBatch, segments: Segments) -> _Headers:
-    return _Headers(segments.buffer, segments.row + batch.first, segments.network, segments.transport)
+def _equal(segments: Arrivals, others: Arrivals, buffers: dict[int, Bytes]) -> Flags:
+    """Pair by pair: have these segments of one length the same bytes?"""
+    mine, theirs = (joined(buffers, each.buffer, each.offset, each.length) for each in (segments, others))
+    equal = np.ones(len(segments), bool)
+    equal[np.searchsorted(np.cumsum(segments.length), np.flatnonzero(mine != theirs), "right")] = False
+    return equal
 
 
-def _overlapping(position: Int, length: Int, start: int, stop: int, low: int, high: int) -> range:
-    """Rows of the sorted, disjoint ``position[start:stop]`` that share a byte with low … high."""
-    first = start + int(np.searchsorted(position[start:stop], low, "right")) - 1
-    if first < start or int(position[first] + length[first]) <= low:
+def _overlapping(rows: Arrivals | Pieces, start: int, stop: int, low: int, high: int) -> Int:
+    """Indexes of the rows start … stop (sorted, disjoint) that share a byte with low … high."""
+    position = rows.position[start:stop]
+    first = start + int(np.searchsorted(position, low, "right")) - 1
+    if first < start or int(rows.position[first] + rows.length[first]) <= low:
         first += 1
-    return range(first, start + int(np.searchsorted(position[start:stop], high)))
+    return np.arange(first, start + int(np.searchsorted(position, high)))
 
 
 def _differing(
-    data: npt.NDArray[np.uint8],
-    low: int,
-    source: npt.NDArray[np.uint8],
-    offset: Int,
-    position: Int,
-    length: Int,
-    at: int,
+    segment: Arrivals, buffers: dict[int, Bytes], rows: Arrivals | Pieces, index: Int, their_buffers: dict[int, Bytes]
 ) -> int:
-    """How many bytes of ``data`` (at stream position ``low``) differ from row ``at``."""
-    begin = max(low, int(position[at]))
-    end = min(low + len(data), int(position[at] + length[at]))
-    mine = data[begin - low : end - low]
-    theirs = source[int(offset[at]) + begin - int(position[at]) :][: end - begin]
+    """How many bytes of ``segment`` differ from those that these rows have for the same places."""
+    position = rows.position[index]
+    begin = np.maximum(position, segment.position[0])
+    length = np.minimum(position + rows.length[index], segment.position[0] + segment.length[0]) - begin
+    theirs = joined(their_buffers, rows.buffer[index], rows.offset[index] + begin - position, length)
+    where = np.repeat(segment.buffer, len(index))
+    mine = joined(buffers, where, segment.offset[0] + begin - segment.position[0], length)
     return int((mine != theirs).sum())
-
-
-def _one_packet(mine: tuple[int, bytes], theirs: tuple[int, bytes], apart: int) -> bool:
-    """Are these two captures of one transmission?"""
-    if mine[1] != theirs[1] or apart > COPY_SPAN:
-        return False
-    if min(mine[0], theirs[0]) > 0:
-        return mine[0] - theirs[0] & 0xFFFF < SEGMENTATION_SPAN
-    return len(mine[1]) > 4 or apart < 1_000_000  # no identification: the timestamps tell, else only nearness

@@ -1,329 +1,247 @@
 """SCTP: chunks of all associations, in batches, to ordered payload per association direction (RFC 9260).
 
-A direction is told by the verification tag that its packets carry: the tag stays the same over all addresses of a
-multi-homed association and over several capture files.  The kernel uses one stream, so the TSN gives the order.
-
-Where DATA chunks are missing nobody knows how many bytes they held: a hole's length counts one byte for each, at least.
+The kernel uses one stream, so the TSN gives the order.  Positions count chunks here until they are delivered; where
+DATA chunks are missing nobody knows how many bytes they held: a hole's length counts one byte for each, at least.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from dlmtrace.capture.packets import PacketBatch
 from dlmtrace.capture.segments import Chunks
+from dlmtrace.gather import Bytes
 from dlmtrace.transport.assembly import Assembly
-from dlmtrace.transport.connections import Connection, ConnectionEvent, Endpoint
-from dlmtrace.transport.direction import NO_CUTS, Delivery, Receiver
-from dlmtrace.transport.pieces import Pieces
+from dlmtrace.transport.associations import (
+    ABORT,
+    CAPTURED,
+    IDENTIFICATION,
+    SHUTDOWN_COMPLETE,
+    SIZE,
+    Association,
+    AssociationTable,
+    StreamDirection,
+    endpoints,
+    tag_keys,
+)
+from dlmtrace.transport.connections import ConnectionEvent
+from dlmtrace.transport.direction import NO_CUTS, Delivery, relieve
+from dlmtrace.transport.ending import LINGER
+from dlmtrace.transport.pieces import Pieces, joined
 from dlmtrace.transport.reorder import Arrivals
+from dlmtrace.transport.repeats import BATCH_COST, COPY_SPAN, HISTORY_BYTES, NEAR_SPAN, RUN_COST
 from dlmtrace.transport.serial import signed
 
 Int = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
-DATA, INIT, INIT_ACK, SACK, ABORT, SHUTDOWN, SHUTDOWN_ACK, SHUTDOWN_COMPLETE = 0, 1, 2, 3, 6, 7, 8, 14
+DATA, SACK, SHUTDOWN, SHUTDOWN_ACK = 0, 3, 7, 8
 """Chunk types (RFC 9260 §3.2)."""
-
-WAITING_CHUNKS = 700
-"""Chunks that may wait behind a gap before it is declared a hole: about 1 MiB."""
-
-REMEMBERED_BATCHES = 4
-"""Batches whose chunks later copies are compared with."""
-
-COPY_SPAN = 2_000_000_000
-"""ns between two captures of one packet, at most."""
-
-LINGER = 1_000_000_000
-"""ns of capture time that an association is kept open after its end."""
 
 ASSOCIATION_LIMIT = 4096
 """Associations remembered; beyond that the longest silent ones go."""
 
-_INIT_VALUE = np.dtype([("tag", ">u4"), ("window", ">u4"), ("out", ">u2"), ("in", ">u2"), ("tsn", ">u4")])
-
-
-class _ChunkReceiver(Receiver):
-    """Positions count chunks here; what the bytes are is counted in ``_Direction``."""
-
-    __slots__ = ()
-
-    def _count(self, delivery: Delivery) -> Delivery:
-        return delivery
-
-    def _count_tail(self, hole: int, cut: int) -> None:
-        pass
-
-
-@dataclass(slots=True)
-class _Delivered:
-    """First copies of a batch, in TSN order: position, row of the batch's chunks, end in bytes."""
-
-    serial: int
-    position: Int
-    row: Int
-    byte_end: Int
-
-
-@dataclass(slots=True)
-class _Direction:
-    receiver: _ChunkReceiver
-    tag: int | None = None  # verification tag of the packets that carry it
-    byte_end: int = 0  # stream position behind everything delivered, cut off or missing
-    data_end: int = 0  # … behind the last byte delivered
-    recent: deque[_Delivered] = field(default_factory=lambda: deque(maxlen=REMEMBERED_BATCHES))
-
-
-@dataclass(slots=True)
-class _Association:
-    connection: Connection
-    directions: tuple[_Direction, _Direction]
-    last_time: int
-    closing: int | None = None
-    reset: bool = False
-    ended: bool = False
+PATH_LIMIT = 16
+"""Address pairs noted of an association: more than the kernel's three addresses of a node make."""
 
 
 class SctpTransport:
     """Feed it batches in capture order; it gives ordered payload.  ``numbers`` gives each association its index."""
 
     def __init__(self, ports: frozenset[int], numbers: Iterator[int]) -> None:
-        self.ports = ports
-        self._numbers = numbers
-        self._tags: dict[int, tuple[_Association, int]] = {}  # see _key
-        self._associations: list[_Association] = []
-        self._batches: dict[int, Chunks] = {}  # by serial, as long as something refers to them
+        self._table = AssociationTable(ports, ASSOCIATION_LIMIT, numbers)
+        self._first_copies = _FirstCopies()
+        self._buffers: dict[int, Bytes] = {}  # this batch's; what waits in a direction has its own under -1 - key
         self._serial = 0
-        self._clock = 0
+        self._clock = 0  # ns
         self._last_ordinal = 0
 
     def feed(self, batch: PacketBatch, chunks: Chunks) -> Pieces:
         """Ordered payload that this batch completes."""
         self._serial += 1
-        self._batches[self._serial] = chunks
-        out = self._assembly()
+        self._buffers[self._serial] = chunks.buffer
+        out = Assembly(self._buffers, self._serial)
         if len(batch.records):
             self._clock = max(self._clock, int(batch.records["time"].max()))
             self._last_ordinal = batch.first + len(batch.records) - 1
         if len(chunks.row):
-            self._control(batch, chunks, out)
             self._take(batch, chunks, out)
-        for association in self._associations:
+        for association in self._table.associations.values():
+            if association.ended:
+                continue
             for direction in association.directions:
-                self._deliver(direction, direction.receiver.settle(self._clock), out)
-            if association.closing is not None and self._clock - association.closing >= LINGER:
+                if not direction.receiver.plain:
+                    self._deliver(direction, direction.receiver.settle(self._clock), out)
+            closing = association.closing
+            if closing is not None and self._clock - max(closing, association.last_time) >= LINGER:
                 self._end(association, out)
+        for association in self._table.forget():
+            association.close(self._clock)
+            self._end(association, out)
+        directions = [each for association in self._table.associations.values() for each in association.directions]
+        for index, deliveries in relieve([direction.receiver for direction in directions]):
+            self._deliver(directions[index], deliveries, out)
         pieces = out.pieces()
-        self._forget()
+        self._first_copies.end_batch(len(chunks.buffer), self._buffers)
+        self._stow()
         return pieces
 
     def finish(self) -> Pieces:
         """The capture is over: what waits behind gaps, and the end of every association."""
-        out = self._assembly()
-        for association in self._associations:
+        out = Assembly(self._buffers, self._serial)
+        for association in self._table.associations.values():
             self._end(association, out)
         return out.pieces()
 
-    def _assembly(self) -> Assembly:
-        return Assembly({serial: chunks.buffer for serial, chunks in self._batches.items()}, self._serial)
-
-    # Which association a chunk belongs to.
-
-    def _control(self, batch: PacketBatch, chunks: Chunks, out: Assembly) -> None:
-        """Chunks that begin an association, in order."""
-        for row in np.flatnonzero((chunks.type == INIT) | (chunks.type == INIT_ACK)).tolist():
-            if chunks.captured[row] < _INIT_VALUE.itemsize:
-                continue
-            at = int(chunks.data[row])
-            value = chunks.buffer[at : at + _INIT_VALUE.itemsize].view(_INIT_VALUE)[0]
-            answer = chunks.type[row] == INIT_ACK
-            back = int(_key(chunks.destination_port[row], chunks.source_port[row], value["tag"]))
-            known = self._tags.get(_key_of(chunks, row) if answer else back)
-            if known is None:
-                association = self._open(chunks, row, batch, out, 1 if answer else 0)
-                side = 1 if answer else 0
-            else:
-                association, side = known
-                side = side if answer else 1 - side
-            direction, other = association.directions[side], association.directions[1 - side]
-            if other.tag is None:
-                other.tag = int(value["tag"])
-                self._tags[back] = (association, 1 - side)
-            if answer and direction.tag is None:
-                direction.tag = int(chunks.verification_tag[row])
-                self._tags[_key_of(chunks, row)] = (association, side)
-            if not direction.receiver.known:
-                direction.receiver.begin(int(value["tsn"]))
-                direction.receiver.statistics.begin_seen = True
-            begun = [each.begin_seen for each in association.connection.directions]
-            association.connection.handshake_seen = all(begun)
-
-    def _find(self, chunks: Chunks, row: int, batch: PacketBatch, out: Assembly) -> tuple[_Association, int] | None:
-        """The direction of a tag that no INIT told: the other one of an association between these endpoints, or new."""
-        source, destination = _endpoints(chunks, row)
-        for association in reversed(self._associations):
-            connection = association.connection
-            for side in (0, 1):
-                ends = (connection.endpoint(side), connection.endpoint(1 - side))
-                if ends == (source, destination) and association.directions[side].tag is None and not association.ended:
-                    association.directions[side].tag = int(chunks.verification_tag[row])
-                    self._tags[_key_of(chunks, row)] = (association, side)
-                    return association, side
-                if ends == (destination, source) and association.directions[side].tag == chunks.verification_tag[row]:
-                    return association, 1 - side  # ABORT or SHUTDOWN COMPLETE that reflects the tag (T bit)
-        if chunks.type[row] in (ABORT, SHUTDOWN_COMPLETE) or not chunks.verification_tag[row]:
-            return None
-        side = 0 if destination.port in self.ports and source.port not in self.ports else 1
-        if (source.port in self.ports) == (destination.port in self.ports):
-            side = 0 if source.port > destination.port else 1
-        association = self._open(chunks, row, batch, out, side)
-        association.directions[side].tag = int(chunks.verification_tag[row])
-        self._tags[_key_of(chunks, row)] = (association, side)
-        return association, side
-
-    def _open(self, chunks: Chunks, row: int, batch: PacketBatch, out: Assembly, side: int) -> _Association:
-        """A new association; ``side`` sent the chunk."""
-        ends = _endpoints(chunks, row)
-        record = batch.records[chunks.row[row]]
-        packet, time = int(record["packet"]), int(record["time"])
-        connection = Connection(next(self._numbers), "sctp", ends[side], ends[1 - side], packet, time, packet, time)
-        directions = tuple(_Direction(_ChunkReceiver(connection, side, WAITING_CHUNKS)) for side in (0, 1))
-        association = _Association(connection, (directions[0], directions[1]), time)
-        self._associations.append(association)
-        ordinal = batch.first + int(chunks.row[row])
-        out.events.append(ConnectionEvent("open", connection, side, ordinal, packet, time))
-        return association
-
-    # What the chunks carry.
-
     def _take(self, batch: PacketBatch, chunks: Chunks, out: Assembly) -> None:
-        tags = _key(chunks.source_port, chunks.destination_port, chunks.verification_tag)
-        unique, first, group = np.unique(tags, return_index=True, return_inverse=True)
-        found: dict[int, tuple[_Association, int] | None] = {}
-        for index in np.argsort(first).tolist():
-            row = int(first[index])
-            known = self._tags.get(int(unique[index]))
-            found[index] = known or self._find(chunks, row, batch, out)
+        initiated = self._table.initiate(batch, chunks, out.events)
+        groups = [(association, side, np.array([row])) for association, side, row in initiated]
+        unique, first, group = np.unique(tag_keys(chunks), return_index=True, return_inverse=True)
         order = np.argsort(group, kind="stable")
         bounds = np.searchsorted(group[order], np.arange(len(unique) + 1))
-        groups = [
-            (*target, order[bounds[index] : bounds[index + 1]]) for index, target in found.items() if target is not None
-        ]
+        for index in np.argsort(first).tolist():
+            target = self._table.find(chunks, int(first[index]), batch, out.events)
+            if target is not None:
+                groups.append((*target, order[bounds[index] : bounds[index + 1]]))
         for association, side, rows in groups:
             self._note(association, side, rows, batch, chunks, out)
-            if not association.ended:
-                self._data(association.directions[side], rows[chunks.type[rows] == DATA], batch, chunks, out)
-
+            data = rows[chunks.type[rows] == DATA]
+            if len(data) and association.ended:
+                association.connection.directions[side].late_bytes += int(chunks.length[data].sum())
+            elif len(data):
+                self._data(association.directions[side], data, batch, chunks, out)
         for association, side, rows in groups:
-            sacks = rows[(chunks.type[rows] == SACK) & (chunks.captured[rows] >= 4)]
-            self._acknowledge(association.directions[1 - side], sacks, chunks)
+            kind = chunks.type[rows]
+            told = rows[((kind == SACK) | (kind == SHUTDOWN)) & (chunks.captured[rows] >= 4)]
+            self._acknowledge(association.directions[1 - side], told, chunks)
 
     def _note(
-        self, association: _Association, side: int, rows: Int, batch: PacketBatch, chunks: Chunks, out: Assembly
+        self, association: Association, side: int, rows: Int, batch: PacketBatch, chunks: Chunks, out: Assembly
     ) -> None:
         """Counts, times, paths and the end of an association."""
         connection = association.connection
         statistics = connection.directions[side]
         records = batch.records[chunks.row[rows]]
         statistics.packets += len(np.unique(chunks.row[rows]))
-        association.last_time = int(records["time"].max())
+        association.last_time = max(association.last_time, int(records["time"].max()))
         if records["time"][-1] >= connection.closed:
             connection.closed, connection.last_packet = int(records["time"][-1]), int(records["packet"][-1])
-        ends = np.stack((chunks.source_low[rows] ^ chunks.source_high[rows], chunks.destination_low[rows]), axis=1)
-        for row in rows[np.sort(np.unique(ends, axis=0, return_index=True)[1])].tolist():
-            source, destination = _endpoints(chunks, row)
-            path = (source, destination) if side == 0 else (destination, source)
-            if path != (connection.client, connection.server) and path not in connection.paths:
-                connection.paths.append(path)
+        self._note_paths(association, side, rows, chunks)
         for row in rows[np.isin(chunks.type[rows], (ABORT, SHUTDOWN, SHUTDOWN_ACK, SHUTDOWN_COMPLETE))].tolist():
             record = batch.records[chunks.row[row]]
             packet, time = int(record["packet"]), int(record["time"])
             where = (batch.first + int(chunks.row[row]), packet, time)
+            if association.ended:
+                continue
             if chunks.type[row] == ABORT:
                 if statistics.reset_packet is None:
-                    statistics.reset_packet, association.reset = packet, True
+                    statistics.reset_packet, association.was_reset = packet, True
                     out.events.append(ConnectionEvent("rst", connection, side, *where))
-                association.closing = association.closing or time
+                association.close(time)
             elif chunks.type[row] == SHUTDOWN_COMPLETE:
-                association.closing = association.closing or time
+                association.close(time)
             elif statistics.fin_packet is None:
                 statistics.fin_packet = packet
                 out.events.append(ConnectionEvent("fin", connection, side, *where))
                 if all(each.fin_packet is not None for each in connection.directions):
-                    association.closing = association.closing or time
+                    association.close(time)
 
-    def _data(self, direction: _Direction, rows: Int, batch: PacketBatch, chunks: Chunks, out: Assembly) -> None:
-        if not len(rows):
+    def _note_paths(self, association: Association, side: int, rows: Int, chunks: Chunks) -> None:
+        """Address pairs beyond the first."""
+        connection = association.connection
+        source, destination = connection.endpoint(side), connection.endpoint(1 - side)
+        other = (chunks.source_low[rows] != source.low) | (chunks.destination_low[rows] != destination.low)
+        other |= (chunks.source_high[rows] != source.high) | (chunks.destination_high[rows] != destination.high)
+        rows = rows[other]
+        if not len(rows) or len(connection.paths) >= PATH_LIMIT:
             return
+        mixed = chunks.source_low[rows] * np.uint64(0x9E3779B97F4A7C15) ^ chunks.destination_low[rows]
+        for row in rows[np.sort(np.unique(mixed, return_index=True)[1])[:PATH_LIMIT]].tolist():
+            path = endpoints(chunks, row)[:: -1 if side else 1]
+            if path not in connection.paths and len(connection.paths) < PATH_LIMIT:
+                connection.paths.append((path[0], path[1]))
+
+    def _data(self, direction: StreamDirection, rows: Int, batch: PacketBatch, chunks: Chunks, out: Assembly) -> None:
         receiver = direction.receiver
         receiver.statistics.segments += len(rows)
-        tsn = chunks.tsn[rows]
-        if not receiver.known:
-            receiver.begin(int(tsn[0]))
-        position = receiver.expected + signed(tsn - receiver.sequence)
         records = batch.records[chunks.row[rows]]
-        ordinal = chunks.row[rows] + batch.first
-        ones = np.ones(len(rows), np.int64)
-        # a packet may hold several chunks: the row breaks the tie of their ordinals
-        arrivals = Arrivals.of(position, ones, self._serial, rows, ordinal, records["packet"], records["time"])
+        tsn, time = chunks.tsn[rows], records["time"]
+        if not receiver.known:
+            receiver.begin_under_way(int(tsn[0]), int(time[0]))
+        if receiver.start_open_until is not None:
+            later = np.flatnonzero(time > receiver.start_open_until)
+            if len(later):
+                split = int(later[0])
+                if split:
+                    receiver.statistics.segments -= len(rows)
+                    self._data(direction, rows[:split], batch, chunks, out)
+                    self._deliver(direction, receiver.fix_start(), out)
+                    self._data(direction, rows[split:], batch, chunks, out)
+                    return
+                self._deliver(direction, receiver.fix_start(), out)
+        position = receiver.expected + signed(tsn - receiver.sequence)
+        length = np.maximum(chunks.length[rows], 0)
+        arrivals = Arrivals.of(
+            position,
+            np.ones(len(rows), np.int64),
+            self._serial,
+            chunks.data[rows],
+            chunks.row[rows] + batch.first,
+            records["packet"],
+            time,
+            length,
+            np.clip(chunks.captured[rows], 0, length),
+            chunks.identification[rows],
+        )
         if receiver.plain and position[0] == receiver.expected and (position[1:] == position[:-1] + 1).all():
-            deliveries = [receiver.continue_plainly(arrivals, len(rows))]
-        else:
-            start = receiver.expected
-            highest = np.maximum.accumulate(np.concatenate(([start - 1], position)))[:-1]
-            result, deliveries = receiver.receive(arrivals, NO_CUTS)
-            behind = np.flatnonzero(position < highest)
-            receiver.statistics.out_of_order += len(np.setdiff1d(behind, result.repeated, assume_unique=True))
-            self._examine(direction, arrivals.take(result.repeated), result.kept, chunks)
+            self._deliver(direction, [receiver.continue_plainly(arrivals, len(rows))], out)
+            return
+        start = receiver.lowest
+        highest = np.maximum.accumulate(np.concatenate(([start - 1], position)))[:-1]
+        result, deliveries = receiver.receive(arrivals, NO_CUTS)
+        behind = np.flatnonzero((position < highest) & (position >= start))
+        receiver.statistics.out_of_order += len(np.setdiff1d(behind, result.repeated, assume_unique=True))
+        if len(result.repeated):
+            self._first_copies.examine(direction, arrivals.take(result.repeated), result.kept, self._buffers)
         self._deliver(direction, deliveries, out)
 
-    def _acknowledge(self, direction: _Direction, sacks: Int, chunks: Chunks) -> None:
-        """Cumulative TSN acknowledgements for a direction."""
+    def _acknowledge(self, direction: StreamDirection, told: Int, chunks: Chunks) -> None:
+        """Cumulative TSN acknowledgements for a direction, by SACK and SHUTDOWN chunks."""
         receiver = direction.receiver
-        if not len(sacks) or not receiver.known:
+        if not len(told) or not receiver.known:
             return
-        at = chunks.data[sacks][:, None] + np.arange(4)
+        at = chunks.data[told][:, None] + np.arange(4)
         cumulative = chunks.buffer[at].view(">u4")[:, 0].astype(np.int64)
         receiver.acknowledge(receiver.expected + int(signed(cumulative + 1 - receiver.sequence).max()))
-        if receiver.acknowledged >= receiver.expected:
-            receiver.statistics.acknowledged = direction.byte_end
-            return
-        for delivered in reversed(direction.recent):
-            index = int(np.searchsorted(delivered.position, receiver.acknowledged)) - 1
-            if index >= 0:
-                end = int(delivered.byte_end[index])
-                receiver.statistics.acknowledged = max(receiver.statistics.acknowledged, end)
-                return
+        position, end = direction.byte_ends
+        count = int(np.searchsorted(position, receiver.acknowledged))
+        if count:
+            receiver.statistics.acknowledged = int(end[count - 1])
+            direction.byte_ends = direction.byte_ends[:, count:].copy()
 
-    def _deliver(self, direction: _Direction, deliveries: list[Delivery], out: Assembly) -> None:
+    def _deliver(self, direction: StreamDirection, deliveries: list[Delivery], out: Assembly) -> None:
         """Chunks in TSN order become bytes in stream order."""
+        statistics = direction.receiver.statistics
         for delivery in deliveries:
             rows = delivery.arrivals
             if not len(rows):
                 continue
-            data = np.empty(len(rows), np.int64)
-            length, captured = data.copy(), data.copy()
-            for serial in np.unique(rows.buffer).tolist():
-                of = rows.buffer == serial
-                chunks = self._batches[serial]
-                data[of] = chunks.data[rows.offset[of]]
-                length[of] = chunks.length[rows.offset[of]]
-                captured[of] = np.clip(chunks.captured[rows.offset[of]], 0, length[of])
+            self._first_copies.add(direction, rows)
+            length, captured = rows.table[SIZE], rows.table[CAPTURED]
             missing = np.cumsum(delivery.hole)
             end = direction.byte_end + missing + np.cumsum(length)
-            begin = end - length
-            direction.recent.append(_Delivered(self._serial, rows.position, rows.offset, end))
+            unacknowledged = np.concatenate((direction.byte_ends, (rows.position, end)), axis=1)
+            direction.byte_ends = unacknowledged[:, -8 * direction.receiver.limit :]
             kept = captured > 0
-            position, size = begin[kept], captured[kept]
+            position, size = (end - length)[kept], captured[kept]
             hole = position - np.concatenate(([direction.data_end], position[:-1] + size[:-1]))[: len(position)]
             lost = np.diff(missing[kept], prepend=0)
-            pieces = rows.take(kept)
-            pieces.table[0], pieces.table[1], pieces.table[3] = position, size, data[kept]
-            statistics = direction.receiver.statistics
+            pieces = Arrivals(rows.table[:SIZE, kept])
+            pieces.position[:], pieces.length[:] = position, size
             statistics.bytes += int(size.sum())
             statistics.hole_bytes += int(missing[-1] + (length - captured).sum())
             statistics.cut_bytes += int((length - captured).sum())
@@ -334,98 +252,121 @@ class SctpTransport:
                 # chunks that were wholly cut off before the first kept one of a later delivery count as cut
                 out.add(direction.receiver, [Delivery(pieces, hole, np.maximum(hole - lost, 0))])
 
-    def _examine(self, direction: _Direction, repeated: Arrivals, kept: Arrivals, chunks: Chunks) -> None:
-        """A chunk that comes again: a copy of the packet, a retransmission, late, or with other bytes."""
-        statistics = direction.receiver.statistics
-        for index in range(len(repeated)):
-            row, position = int(repeated.offset[index]), int(repeated.position[index])
-            size = int(chunks.length[row])
-            if direction.receiver.late_bytes(position, position + 1):
-                statistics.late_bytes += size
-                continue
-            first = _first_copy(position, kept, direction.recent)
-            other = self._batches.get(first[0]) if first is not None else None
-            if first is not None and other is not None:
-                mine, theirs = _bytes_of(chunks, row), _bytes_of(other, first[1])
-                same = min(len(mine), len(theirs))
-                differing = int((mine[:same] != theirs[:same]).sum()) + abs(size - int(other.length[first[1]]))
-                statistics.conflicting_bytes += differing
-                identification = int(chunks.identification[row])
-                if not differing and identification > 0 and identification == other.identification[first[1]]:
-                    statistics.captured_again += 1
-                    continue
-            statistics.retransmitted_segments += 1
-            statistics.retransmitted_bytes += size
-
     # The end.
 
-    def _end(self, association: _Association, out: Assembly) -> None:
+    def _end(self, association: Association, out: Assembly) -> None:
         if association.ended:
             return
         association.ended = True
         connection = association.connection
-        if association.reset:
+        if association.was_reset:
             connection.ended_by = "rst"
         elif association.closing is not None:
-            connection.ended_by = "fin"
+            shut = any(each.fin_packet is not None for each in connection.directions)
+            connection.ended_by = "fin" if shut else "abandoned"
         for direction in association.directions:
             deliveries, hole, _ = direction.receiver.finish()
             self._deliver(direction, deliveries, out)
             tail = hole + direction.byte_end - direction.data_end
-            direction.receiver.statistics.hole_bytes += hole
-            direction.receiver.statistics.holes += hole > 0
+            statistics = direction.receiver.statistics
+            statistics.hole_bytes += hole
+            statistics.holes += hole > 0
             direction.byte_end += hole
-            direction.receiver.statistics.sent = direction.byte_end
+            statistics.sent = direction.byte_end
             out.end(direction.receiver, tail, tail - hole)
         last = (self._last_ordinal, connection.last_packet, connection.closed)
         out.events.append(ConnectionEvent("end", connection, 0, *last))
 
-    def _forget(self) -> None:
-        """Keep tables and buffers bounded."""
-        needed = {self._serial}
-        for association in self._associations:
+    def _stow(self) -> None:
+        """Keep of the buffers only what waits, each direction's in one of its own."""
+        buffers = {}
+        for association in self._table.associations.values():
             for direction in association.directions:
-                needed.update(np.unique(direction.receiver.waiting.buffer).tolist())
-        recent = self._serial - REMEMBERED_BATCHES
-        self._batches = {
-            serial: chunks for serial, chunks in self._batches.items() if serial in needed or serial > recent
-        }
-        if len(self._associations) > ASSOCIATION_LIMIT:
-            self._associations.sort(key=lambda association: (not association.ended, association.last_time))
-            keep = self._associations[len(self._associations) - ASSOCIATION_LIMIT // 2 :]
-            dropped = {id(association) for association in self._associations if association.ended}
-            dropped -= {id(association) for association in keep}
-            self._associations = [each for each in self._associations if id(each) not in dropped]
-            self._tags = {key: target for key, target in self._tags.items() if id(target[0]) not in dropped}
+                rows, own = direction.receiver.waiting, -1 - direction.key
+                if not len(rows):
+                    continue
+                captured = rows.table[CAPTURED]
+                if (rows.buffer != own).any():
+                    buffers[own] = joined(self._buffers, rows.buffer, rows.offset, captured)
+                    rows.buffer[:], rows.offset[:] = own, np.cumsum(captured) - captured
+                else:
+                    buffers[own] = self._buffers[own]
+        self._buffers = buffers
 
 
-def _key(source_port: npt.ArrayLike, destination_port: npt.ArrayLike, tag: npt.ArrayLike) -> Int:
-    ports = np.asarray(source_port, np.int64) << 48 | np.asarray(destination_port, np.int64) << 32
-    return ports | np.asarray(tag, np.int64)
+class _FirstCopies:
+    """The chunks that were delivered last, and the comparison of later copies with them."""
+
+    def __init__(self) -> None:
+        self._present: dict[int, list[Arrivals]] = {}
+        self._batches: deque[tuple[int, dict[int, list[Arrivals]], dict[int, Bytes]]] = deque()
+        self._cost = 0
+
+    def add(self, direction: StreamDirection, chunks: Arrivals) -> None:
+        """A delivery of the batch at hand."""
+        self._present.setdefault(direction.key, []).append(chunks)
+
+    def end_batch(self, size: int, buffers: dict[int, Bytes]) -> None:
+        """All of a batch of ``size`` bytes was delivered; the buffers that its chunks lie in."""
+        if not self._present:
+            return
+        cost = size + BATCH_COST + RUN_COST * len(self._present)
+        self._batches.append((cost, self._present, buffers))
+        self._present = {}
+        self._cost += cost
+        while self._cost > HISTORY_BYTES and len(self._batches) > 1:
+            self._cost -= self._batches.popleft()[0]
+
+    def examine(
+        self, direction: StreamDirection, repeated: Arrivals, kept: Arrivals, buffers: dict[int, Bytes]
+    ) -> None:
+        """Count chunks that came again: copies of packets, retransmissions, late ones, with other bytes.
+
+        ``kept``: the chunks, in order, that the direction holds now.
+        """
+        statistics = direction.receiver.statistics
+        present = [(buffers, kept), *((buffers, rows) for rows in self._present.get(direction.key, ()))]
+        before = [
+            (their_buffers, rows)
+            for _, deliveries, their_buffers in reversed(self._batches)
+            for rows in deliveries.get(direction.key, ())
+        ]
+        left = repeated
+        for their_buffers, rows in (*present, *before):
+            if not len(left) or not len(rows):
+                continue
+            at = np.minimum(np.searchsorted(rows.position, left.position), len(rows) - 1)
+            known = rows.position[at] == left.position
+            mine, theirs = left.take(known), rows.take(at[known])
+            differing = _differing(mine, buffers, theirs, their_buffers)
+            statistics.conflicting_bytes += int(differing.sum())
+            one = (differing == 0) & _are_one_packet(mine, theirs)
+            statistics.captured_again += len(np.unique(mine.ordinal[one]))
+            statistics.retransmitted_segments += int((~one).sum())
+            statistics.retransmitted_bytes += int(mine.table[SIZE][~one].sum())
+            left = left.take(~known)
+        for position, size in zip(left.position.tolist(), left.table[SIZE].tolist(), strict=True):
+            if direction.receiver.late_bytes(position, position + 1):
+                statistics.late_bytes += size
+            else:
+                statistics.retransmitted_segments += 1
+                statistics.retransmitted_bytes += size
 
 
-def _key_of(chunks: Chunks, row: int) -> int:
-    return int(_key(chunks.source_port[row], chunks.destination_port[row], chunks.verification_tag[row]))
+def _differing(mine: Arrivals, buffers: dict[int, Bytes], theirs: Arrivals, their_buffers: dict[int, Bytes]) -> Int:
+    """Pair by pair: how many bytes of these chunks differ, those that one has more included."""
+    size = np.minimum(mine.table[CAPTURED], theirs.table[CAPTURED])
+    my_bytes = joined(buffers, mine.buffer, mine.offset, size)
+    their_bytes = joined(their_buffers, theirs.buffer, theirs.offset, size)
+    where = np.searchsorted(np.cumsum(size), np.flatnonzero(my_bytes != their_bytes), "right")
+    surplus: Int = np.abs(mine.table[SIZE] - theirs.table[SIZE])
+    return np.bincount(where, minlength=len(size)) + surplus
 
 
-def _endpoints(chunks: Chunks, row: int) -> tuple[Endpoint, Endpoint]:
-    source = Endpoint(int(chunks.source_high[row]), int(chunks.source_low[row]), int(chunks.source_port[row]))
-    high, low = int(chunks.destination_high[row]), int(chunks.destination_low[row])
-    return source, Endpoint(high, low, int(chunks.destination_port[row]))
-
-
-def _bytes_of(chunks: Chunks, row: int) -> npt.NDArray[np.uint8]:
-    at = int(chunks.data[row])
-    return chunks.buffer[at : at + max(int(chunks.captured[row]), 0)]
-
-
-def _first_copy(position: int, kept: Arrivals, recent: deque[_Delivered]) -> tuple[int, int] | None:
-    """Serial and row of the chunk that has this position."""
-    at = int(np.searchsorted(kept.position, position))
-    if at < len(kept) and kept.position[at] == position:
-        return int(kept.buffer[at]), int(kept.offset[at])
-    for delivered in reversed(recent):
-        at = int(np.searchsorted(delivered.position, position))
-        if at < len(delivered.position) and delivered.position[at] == position:
-            return delivered.serial, int(delivered.row[at])
-    return None
+def _are_one_packet(mine: Arrivals, theirs: Arrivals) -> Flags:
+    """Pair by pair: were these chunks captured from one packet?"""
+    apart = np.abs(mine.time - theirs.time)
+    numbered = (mine.table[IDENTIFICATION] > 0) & (theirs.table[IDENTIFICATION] > 0)
+    same = mine.table[IDENTIFICATION] == theirs.table[IDENTIFICATION]
+    one: Flags = np.where(numbered, same & (apart <= COPY_SPAN), apart <= NEAR_SPAN)
+    return one

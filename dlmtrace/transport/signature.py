@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import TypeVar
-
 import numpy as np
 import numpy.typing as npt
 
 from dlmtrace.capture.segments import Chunks, Segments, Traffic
 from dlmtrace.gather import gather
+from dlmtrace.transport.columns import Columns, select
 from dlmtrace.wire.columns import HEADER
 from dlmtrace.wire.enums import Command
 from dlmtrace.wire.header import MAXIMUM_LENGTH
-
-Rows = TypeVar("Rows", Segments, Chunks)
 
 
 class PortFinder:
@@ -47,13 +43,10 @@ class PortFinder:
         lower = np.minimum(rows.source_port[hits], rows.destination_port[hits])
         self.ports.update(np.unique(lower).tolist())
 
-    def _choose(self, rows: Rows) -> Rows:
+    def _choose(self, rows: Columns) -> Columns:
         ports = np.array(sorted(self.ports), np.int64)
         chosen = np.isin(rows.source_port, ports) | np.isin(rows.destination_port, ports)
-        if chosen.all():
-            return rows
-        columns = {field.name: getattr(rows, field.name) for field in fields(rows)}
-        return type(rows)(**{name: column if name == "buffer" else column[chosen] for name, column in columns.items()})
+        return rows if chosen.all() else select(rows, chosen)
 
 
 def _plausible(header: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:

@@ -8,7 +8,6 @@ addresses) or end one (FIN, RST) are few and looked at one by one.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,63 +15,40 @@ import numpy.typing as npt
 
 from dlmtrace.capture.packets import PacketBatch
 from dlmtrace.capture.segments import ACK, FIN, RST, SYN, Segments
+from dlmtrace.gather import Bytes
 from dlmtrace.transport.assembly import Assembly
-from dlmtrace.transport.connections import Connection, ConnectionEvent, EndedBy
-from dlmtrace.transport.direction import NO_CUTS, Receiver
-from dlmtrace.transport.flows import FlowTable
-from dlmtrace.transport.pieces import Pieces
-from dlmtrace.transport.reorder import Arrivals, Cuts
-from dlmtrace.transport.repeats import Repeats
+from dlmtrace.transport.columns import select
+from dlmtrace.transport.connections import ConnectionEvent, EndedBy
+from dlmtrace.transport.direction import NO_CUTS, relieve
+from dlmtrace.transport.ending import LINGER, Ending
+from dlmtrace.transport.incarnations import SILENCE, IncarnationTable
+from dlmtrace.transport.pieces import Pieces, joined
+from dlmtrace.transport.reorder import Arrivals, Ranges
+from dlmtrace.transport.repeats import Repeats, Transmissions
 from dlmtrace.transport.serial import signed
 
 Int = npt.NDArray[np.int64]
 
-LINGER = 1_000_000_000
-"""ns of capture time that a closed connection is kept open for packets that were captured late."""
-
-REUSE_DISTANCE = 1 << 24
-"""Data further than this from the stream of a connection that ended belongs to a new one (its SYN was not captured)."""
-
 CONNECTION_LIMIT = 8192
 """Connections remembered; beyond that those that ended are forgotten, then those that were silent longest."""
 
+LARGEST_WINDOW = 1 << 30
+"""Bytes that may be under way (RFC 7323 §2.3): a FIN that claims to be further on is not believed."""
+
 _MASK = (1 << 32) - 1
-
-
-@dataclass(slots=True)
-class Incarnation:
-    """One connection and the places where the table keeps it."""
-
-    connection: Connection
-    pair: int
-    flip: int  # the flow 2·pair carries what this side sends
-    receivers: tuple[Receiver, Receiver]
-    initial: list[int | None]  # initial sequence numbers, once known
-    syn_seen: list[bool]
-    alive: list[int]  # ns, time of each side's last packet that is no RST
-    closing: int | None = None  # ns, when both FINs or an RST were seen
-    reset: bool = False
-    ended: bool = False
+_NEVER = -(1 << 62)
 
 
 class TcpTransport:
     """Feed it batches in capture order; it gives ordered payload.  ``numbers`` gives each connection its index."""
 
     def __init__(self, ports: frozenset[int], numbers: Iterator[int]) -> None:
-        self.ports = ports
-        self._numbers = numbers
-        self._flows = FlowTable()
+        self._table = IncarnationTable(ports, numbers)
         self._repeats = Repeats()
-        self._buffers: dict[int, npt.NDArray[np.uint8]] = {}
+        self._buffers: dict[int, Bytes] = {}  # this batch's; what waits in a direction has its own under -1 - key
         self._serial = 0
-        self._slots: dict[int, Incarnation] = {}
-        self._free: list[int] = []
-        self._current: Int = np.full(64, -1, np.int64)  # slot of each pair's present incarnation
-        self._flip: Int = np.zeros(64, np.int64)  # of each slot
-        self._ended: npt.NDArray[np.bool_] = np.zeros(64, bool)  # of each slot
-        self._closing: set[int] = set()  # slots
-        self._waiting: set[int] = set()  # 2·slot+side of receivers with something behind a gap
-        self._clock = 0  # ns, highest packet time so far
+        self._waiting: set[int] = set()  # keys (2·slot+side) of receivers with something behind a gap
+        self._clock = _NEVER  # ns, highest packet time so far
         self._last_ordinal = 0
 
     def feed(self, batch: PacketBatch, segments: Segments) -> Pieces:
@@ -80,45 +56,85 @@ class TcpTransport:
         self._serial += 1
         self._buffers[self._serial] = segments.buffer
         out = Assembly(self._buffers, self._serial)
+        transmissions = Transmissions(batch, segments)
         if len(batch.records):
-            self._clock = max(self._clock, int(batch.records["time"].max()))
+            clock = np.maximum(np.maximum.accumulate(batch.records["time"]), self._clock)
+            if len(segments.row):
+                self._walk(batch, segments, clock[segments.row], transmissions, out)
+            self._clock = int(clock[-1])
             self._last_ordinal = batch.first + len(batch.records) - 1
-        if len(segments.row):
-            self._take(batch, segments, out)
-        for slot in list(self._closing):
-            self._settle(slot, out)
-        for key in list(self._waiting):
-            receiver = self._slots[key >> 1].receivers[key & 1]
-            out.add(receiver, receiver.settle(self._clock))
-            if not len(receiver.waiting):
-                self._waiting.discard(key)
-        self._forget(out)
+            self._settle(out)
+        forgotten = self._keep_bounds(out)
         pieces = out.pieces()
         if len(segments.row):
-            self._repeats.remember(batch, segments, pieces)
-        needed = {self._serial}
-        for key in self._waiting:
-            needed.update(np.unique(self._slots[key >> 1].receivers[key & 1].waiting.buffer).tolist())
-        self._buffers = {serial: buffer for serial, buffer in self._buffers.items() if serial in needed}
+            self._repeats.remember(transmissions, pieces)
+        self._table.drop(forgotten)
+        self._stow()
         return pieces
 
     def finish(self) -> Pieces:
         """The capture is over: what waits behind gaps, and the end of every connection."""
         out = Assembly(self._buffers, self._serial)
-        for slot in list(self._slots):
-            if not self._slots[slot].ended:
+        for slot in list(self._table.slots):
+            if not self._table.slots[slot].ended:
                 self._end(slot, out)
         return out.pieces()
 
-    def _take(self, batch: PacketBatch, segments: Segments, out: Assembly) -> None:
-        slot, flow = self._assign(batch, segments, out)
-        key = 2 * slot + (flow & 1 ^ self._flip[slot])
-        order = np.argsort(key, kind="stable")
+    def _walk(
+        self, batch: PacketBatch, segments: Segments, clock: Int, transmissions: Transmissions, out: Assembly
+    ) -> None:
+        """Take the rows; where a connection is over or all was silent, what came before is settled first."""
+        flow = self._table.flows.lookup(segments)
+        start = 0
+        while start < len(flow):
+            stop = self._next_stop(segments, flow, clock, start)
+            rows = slice(start, stop)
+            part = segments if stop - start == len(flow) else select(segments, rows)
+            self._take(batch, part, flow[rows], clock[rows], transmissions, out)
+            if stop < len(flow):
+                self._clock = int(clock[stop])
+                self._last_ordinal = batch.first + int(segments.row[stop]) - 1
+                self._settle(out)
+            start = stop
+
+    def _next_stop(self, segments: Segments, flow: Int, clock: Int, start: int) -> int:
+        """The next row behind ``start`` before which a closed connection's silence or everyone's was long enough."""
+        jumps = np.flatnonzero(clock[start + 1 :] - clock[start:-1] >= SILENCE)
+        stop = start + 1 + int(jumps[0]) if len(jumps) else len(flow)
+        pair = flow >> 1
+        closings = np.flatnonzero(segments.flags[start:stop] & (FIN | RST)) + start
+        slots, last = self._table.slots, int(clock[stop - 1])
+        silent = [slots[slot].pair for slot in self._table.closing if slots[slot].ending.is_silent(last)]
+        if last - int(clock[start]) < LINGER:
+            closings = closings[:0]
+        if not len(closings) and not silent:
+            return stop
+        closing_pairs = np.array(silent, np.int64)
+        rows = np.flatnonzero(np.isin(pair[start:stop], np.concatenate((closing_pairs, pair[closings])))) + start
+        endings: dict[int, Ending] = {}
+        for row, its_flow, now, flags in zip(
+            rows.tolist(), flow[rows].tolist(), clock[rows].tolist(), segments.flags[rows].tolist(), strict=True
+        ):
+            ending = endings.get(its_flow >> 1)
+            if ending is None:
+                ending = endings[its_flow >> 1] = self._table.ending_of(its_flow >> 1, now)
+            if row > start and ending.is_silent(now):
+                return row
+            ending.note(its_flow & 1, flags, now)
+        return stop
+
+    def _take(
+        self, batch: PacketBatch, segments: Segments, flow: Int, clock: Int, transmissions: Transmissions, out: Assembly
+    ) -> None:
+        """Rows during which no connection was over."""
+        slot = self._table.assign(batch, segments, flow, clock, out.events)
+        key = 2 * slot + (flow & 1 ^ self._table.flip[slot])
+        # the sort of so small a type is a radix sort
+        order = np.argsort(key.astype(np.int16) if 2 * len(self._table.flip) <= 1 << 15 else key, kind="stable")
         key = key[order]
         length = segments.length[order]
         flags = segments.flags[order]
         sequence = segments.sequence[order] + (flags & SYN != 0) & _MASK  # SYN takes one number
-        acknowledged = np.where(flags & (ACK | RST) == ACK, segments.acknowledgement[order], -1)
         record = segments.row[order]
         arrivals = Arrivals.of(
             sequence,
@@ -141,303 +157,198 @@ class TcpTransport:
         loaded_at = np.searchsorted(loaded, np.append(starts, len(key)))
         payload = arrivals.take(loaded)
         before = total[loaded]
-        groups = zip(
-            key[starts].tolist(),
+        groups = key[starts].tolist()
+        for group, low, high, first, last, in_order in zip(
+            groups,
             starts.tolist(),
             stops.tolist(),
             loaded_at[:-1].tolist(),
             loaded_at[1:].tolist(),
             (odd[stops] == odd[starts]).tolist(),
             strict=True,
-        )
-        for group, low, high, first, last, in_order in groups:
-            incarnation = self._slots[group >> 1]
+        ):
+            incarnation = self._table.slots[group >> 1]
             receiver = incarnation.receivers[group & 1]
             receiver.statistics.packets += high - low
             receiver.statistics.segments += last - first
-            if in_order and receiver.plain and int(sequence[low]) == receiver.sequence:
+            if incarnation.ended:
+                receiver.statistics.late_bytes += int(total[high] - total[low])
+            elif in_order and receiver.plain and int(sequence[low]) == receiver.sequence:
                 if first == last:
                     continue
                 rows = payload.between(first, last)
                 rows.position[:] = before[first:last] + (receiver.expected - int(total[low]))
                 out.add(receiver, [receiver.continue_plainly(rows, int(total[high] - total[low]))])
             elif first < last or receiver.known:
-                rows = arrivals.between(low, high)
-                self._sort_out(group, rows, length[low:high], batch, segments, out)
+                self._sort_out(group, arrivals.between(low, high), length[low:high], transmissions, out)
+        moment = clock[order]
         for row in np.flatnonzero(flags & (FIN | RST)).tolist():
             end = int(sequence[row] + length[row]) & _MASK
-            self._close(int(key[row]), int(flags[row]), end, arrivals.between(row, row + 1), out)
-        for group, low, high in zip(key[starts].tolist(), starts.tolist(), stops.tolist(), strict=True):
-            self._acknowledge(self._slots[group >> 1].receivers[1 - (group & 1)], acknowledged[low:high])
-        self._touch(key, starts, stops, flags, arrivals)
+            self._close(int(key[row]), int(flags[row]), end, int(moment[row]), arrivals.between(row, row + 1), out)
+        acknowledged = np.where(flags & (ACK | RST) == ACK, segments.acknowledgement[order], -1)
+        self._acknowledge(groups, starts, stops, acknowledged)
+        self._touch(groups, starts, stops, flags, moment, arrivals)
 
-    def _sort_out(
-        self, key: int, arrivals: Arrivals, length: Int, batch: PacketBatch, segments: Segments, out: Assembly
-    ) -> None:
+    def _sort_out(self, key: int, arrivals: Arrivals, length: Int, transmissions: Transmissions, out: Assembly) -> None:
         """A group that does not simply continue its stream; positions of ``arrivals`` are sequence numbers."""
-        incarnation = self._slots[key >> 1]
-        receiver = incarnation.receivers[key & 1]
+        receiver = self._table.slots[key >> 1].receivers[key & 1]
         statistics = receiver.statistics
         if not receiver.known:
-            receiver.begin(_first_sequence(arrivals.position, length))
-        start = receiver.expected
-        position = start + signed(arrivals.position - receiver.sequence)
-        statistics.keep_alives += int(((length == 0) & (position == start - 1)).sum())
+            first = int(np.flatnonzero(length)[0])
+            receiver.begin_under_way(int(arrivals.position[first]), int(arrivals.time[first]))
+        if receiver.start_open_until is not None:
+            self._waiting.add(key)
+            later = np.flatnonzero(arrivals.time > receiver.start_open_until)
+            if len(later):
+                split = int(later[0])
+                if split:
+                    self._sort_out(key, arrivals.between(0, split), length[:split], transmissions, out)
+                out.add(receiver, receiver.fix_start())
+                arrivals, length = arrivals.between(split, None), length[split:]
+        position = receiver.expected + signed(arrivals.position - receiver.sequence)
+        end = position + length
         loaded = length > 0
-        if incarnation.ended:
-            statistics.late_bytes += int(length[loaded].sum())
+        highest = np.maximum.accumulate(np.concatenate(([statistics.sent], np.where(loaded, end, statistics.sent))))
+        statistics.sent, highest = int(highest[-1]), highest[:-1]
+        statistics.keep_alives += int((~loaded & (position == highest - 1)).sum())
+        cut = arrivals.length < length
+        cuts = Ranges.union((position + arrivals.length)[cut], end[cut]) if cut.any() else NO_CUTS
+        present = np.flatnonzero(arrivals.length)
+        if not len(present) and not len(cuts.low):
             return
-        if not loaded.any():
-            return
-        rows, length = arrivals.take(loaded), length[loaded]
-        rows.position[:] = position[loaded]
-        end = rows.position + length
-        cut = rows.length < length
-        cuts = Cuts.union((rows.position + rows.length)[cut], end[cut]).above(start) if cut.any() else NO_CUTS
-        highest = np.maximum.accumulate(np.concatenate(([statistics.sent], end)))[:-1]
-        statistics.sent = max(statistics.sent, int(end.max()))
-        present = np.flatnonzero(rows.length)
-        if len(present) < len(rows):
-            rows, highest = rows.take(present), highest[present]
+        rows, highest = arrivals.take(present), highest[present]
+        rows.position[:] = position[present]
+        start = receiver.lowest
         result, deliveries = receiver.receive(rows, cuts)
-        repeated = result.repeated
         behind = np.flatnonzero((rows.position < highest) & (rows.position >= start))
-        statistics.out_of_order += len(behind) - len(np.intersect1d(behind, repeated, assume_unique=True))
-        if len(repeated):
-            self._repeats.examine(receiver, rows.take(repeated), result.kept, out.buffers, batch, segments)
+        statistics.out_of_order += len(np.setdiff1d(behind, result.repeated, assume_unique=True))
+        if len(result.repeated):
+            again = rows.take(result.repeated)
+            self._repeats.examine(receiver, again, highest[result.repeated], result.kept, out.buffers, transmissions)
         out.add(receiver, deliveries)
-        if len(receiver.waiting):
+        if receiver.waits:
             self._waiting.add(key)
 
-    def _acknowledge(self, receiver: Receiver, acknowledged: Int) -> None:
-        """The highest acknowledgement of the other side's rows; -1 marks rows without one."""
-        if not receiver.known:
-            return
-        acknowledged = acknowledged[acknowledged >= 0]
-        if len(acknowledged):
-            receiver.acknowledge(receiver.expected + int(signed(acknowledged - receiver.sequence).max()))
-            receiver.statistics.acknowledged = receiver.acknowledged
+    def _acknowledge(self, groups: list[int], starts: Int, stops: Int, acknowledged: Int) -> None:
+        """What each group's highest acknowledgement says of the other direction; -1 marks rows without one."""
+        others = [self._table.slots[group >> 1].receivers[1 - (group & 1)] for group in groups]
+        base = np.repeat([other.sequence for other in others], stops - starts)
+        ahead = np.where(acknowledged >= 0, signed(acknowledged - base), _NEVER)
+        for other, highest in zip(others, np.maximum.reduceat(ahead, starts).tolist(), strict=True):
+            if other.known and highest > _NEVER:
+                other.acknowledge(other.expected + highest)
+                other.statistics.acknowledged = max(-1, other.acknowledged)
 
-    def _close(self, key: int, flags: int, end: int, row: Arrivals, out: Assembly) -> None:
+    def _close(self, key: int, flags: int, end: int, now: int, row: Arrivals, out: Assembly) -> None:
         """A FIN or RST.  ``end`` is the sequence number behind the segment's payload."""
         slot, side = key >> 1, key & 1
-        incarnation = self._slots[slot]
-        receiver, statistics = incarnation.receivers[side], incarnation.receivers[side].statistics
+        incarnation = self._table.slots[slot]
+        receiver, statistics = incarnation.receivers[side], incarnation.connection.directions[side]
+        if incarnation.ended or not incarnation.ending.note(side ^ incarnation.flip, flags, now):
+            return
+        if incarnation.ending.closing is not None:
+            self._table.closing.add(slot)
         packet, time = int(row.packet[0]), int(row.time[0])
-        if flags & RST:
-            if statistics.reset_packet is not None or incarnation.ended:
-                return
-            statistics.reset_packet, incarnation.reset = packet, True
-            if incarnation.closing is None:
-                incarnation.closing = time
-            self._closing.add(slot)
-        else:
-            if statistics.fin_packet is not None or incarnation.ended:
-                return
-            statistics.fin_packet = packet
-            if receiver.known:
-                receiver.finish_position = receiver.expected + int(signed(end - receiver.sequence))
-            if all(direction.fin_packet is not None for direction in incarnation.connection.directions):
-                incarnation.closing = incarnation.closing or time
-                self._closing.add(slot)
         kind: Any = "rst" if flags & RST else "fin"
+        if flags & RST:
+            if statistics.reset_packet is None:
+                statistics.reset_packet = packet
+        else:
+            statistics.fin_packet = packet
+            ahead = int(signed(end - receiver.sequence))
+            if receiver.known and abs(ahead) < LARGEST_WINDOW:
+                receiver.finish_position = receiver.expected + ahead
         out.events.append(ConnectionEvent(kind, incarnation.connection, side, int(row.ordinal[0]), packet, time))
 
-    def _touch(self, key: Int, starts: Int, stops: Int, flags: Int, arrivals: Arrivals) -> None:
-        """Last packet and time of every connection with rows in the batch."""
-        for group, low, high in zip(key[starts].tolist(), starts.tolist(), stops.tolist(), strict=True):
-            incarnation = self._slots[group >> 1]
+    def _touch(self, groups: list[int], starts: Int, stops: Int, flags: Int, moment: Int, arrivals: Arrivals) -> None:
+        """Last packet and time of every connection with rows here."""
+        last = stops - 1
+        resets = flags & RST != 0
+        alive = last
+        if resets.any():
+            alive = np.maximum.reduceat(np.where(resets, -1, np.arange(len(flags))), starts)
+        for group, packet, time, living, now in zip(
+            groups,
+            arrivals.packet[last].tolist(),
+            arrivals.time[last].tolist(),
+            (alive >= 0).tolist(),
+            moment[alive].tolist(),
+            strict=True,
+        ):
+            incarnation = self._table.slots[group >> 1]
             connection = incarnation.connection
-            time = int(arrivals.time[high - 1])
             if time >= connection.closed:
-                connection.closed, connection.last_packet = time, int(arrivals.packet[high - 1])
-            alive = arrivals.time[low:high][flags[low:high] & RST == 0]
-            if len(alive):
-                incarnation.alive[group & 1] = max(incarnation.alive[group & 1], int(alive[-1]))
-
-    # Which connection a row belongs to.
-
-    def _assign(self, batch: PacketBatch, segments: Segments, out: Assembly) -> tuple[Int, Int]:
-        """Slot and flow of each row; connections begin here."""
-        flow = self._flows.lookup(segments)
-        pair = flow >> 1
-        if self._flows.pairs > len(self._current):
-            grown = np.full(2 * self._flows.pairs, -1, np.int64)
-            grown[: len(self._current)] = self._current
-            self._current = grown
-        present = self._current[pair]
-        special = (segments.flags & SYN != 0) | (present >= 0) & self._ended[present] & (segments.length > 0)
-        unknown = np.flatnonzero(present < 0)
-        special[unknown[np.unique(pair[unknown], return_index=True)[1]]] = True
-        splits: list[tuple[int, int, int]] = []  # pair, row, slot from that row on
-        for row in np.flatnonzero(special).tolist():
-            slot = int(self._current[pair[row]])
-            for split_pair, _, split_slot in reversed(splits):
-                if split_pair == pair[row]:
-                    slot = split_slot
-                    break
-            if slot < 0:
-                self._current[pair[row]] = self._open(row, int(flow[row]), batch, segments, out)
-            elif self._is_new(slot, row, int(flow[row]), segments):
-                splits.append((int(pair[row]), row, self._open(row, int(flow[row]), batch, segments, out)))
-                if not self._slots[slot].ended:
-                    self._closing.add(slot)
-                    self._slots[slot].closing = self._slots[slot].closing or int(self._clock)
-            else:
-                self._learn(slot, row, int(flow[row]), segments)
-        slots = self._current[pair]
-        for split_pair, row, slot in splits:
-            slots[row:][pair[row:] == split_pair] = slot
-            self._current[split_pair] = slot
-        return slots, flow
-
-    def _is_new(self, slot: int, row: int, flow: int, segments: Segments) -> bool:
-        """Does this row begin another connection between the same endpoints?"""
-        incarnation = self._slots[slot]
-        side = flow & 1 ^ incarnation.flip
-        sequence, flags = int(segments.sequence[row]), int(segments.flags[row])
-        if flags & SYN:
-            if flags & ACK:  # an answer to the SYN that this connection knows?
-                initial = incarnation.initial[1 - side]
-                return initial is not None and initial != int(segments.acknowledgement[row]) - 1 & _MASK
-            initial = incarnation.initial[side]
-            return initial != sequence if initial is not None else incarnation.receivers[side].known
-        receiver = incarnation.receivers[side]
-        return incarnation.ended and abs(signed(sequence - receiver.sequence)) > REUSE_DISTANCE
-
-    def _open(self, row: int, flow: int, batch: PacketBatch, segments: Segments, out: Assembly) -> int:
-        source, destination = self._flows.endpoints(flow)
-        flags = int(segments.flags[row])
-        if flags & SYN:
-            from_client = not flags & ACK
-        elif (source.port in self.ports) != (destination.port in self.ports):
-            from_client = destination.port in self.ports
-        else:
-            from_client = source.port > destination.port
-        record = batch.records[segments.row[row]]
-        client, server = (source, destination) if from_client else (destination, source)
-        first_packet, opened = int(record["packet"]), int(record["time"])
-        connection = Connection(next(self._numbers), "tcp", client, server, first_packet, opened, first_packet, opened)
-        side = 0 if from_client else 1
-        slot = self._free.pop() if self._free else len(self._slots)
-        if slot >= len(self._flip):
-            self._flip = np.concatenate((self._flip, np.zeros(len(self._flip), np.int64)))
-            self._ended = np.concatenate((self._ended, np.zeros(len(self._ended), bool)))
-        self._slots[slot] = Incarnation(
-            connection,
-            flow >> 1,
-            flow & 1 ^ side,
-            (Receiver(connection, 0), Receiver(connection, 1)),
-            [None, None],
-            [False, False],
-            [opened, opened],
-        )
-        self._flip[slot], self._ended[slot] = flow & 1 ^ side, False
-        ordinal = batch.first + int(segments.row[row])
-        out.events.append(
-            ConnectionEvent("open", connection, side, ordinal, connection.first_packet, connection.opened)
-        )
-        if flags & SYN:
-            self._learn(slot, row, flow, segments)
-        return slot
-
-    def _learn(self, slot: int, row: int, flow: int, segments: Segments) -> None:
-        """The initial sequence numbers that a SYN tells."""
-        if not segments.flags[row] & SYN:
-            return
-        incarnation = self._slots[slot]
-        side = flow & 1 ^ incarnation.flip
-        initial = [(side, int(segments.sequence[row]))]
-        incarnation.syn_seen[side] = True
-        if segments.flags[row] & ACK:
-            initial.append((1 - side, int(segments.acknowledgement[row]) - 1 & _MASK))
-        for of_side, sequence in initial:
-            if incarnation.initial[of_side] is None:
-                incarnation.initial[of_side] = sequence
-                if not incarnation.receivers[of_side].known:
-                    incarnation.receivers[of_side].begin(sequence + 1 & _MASK)
-                    incarnation.connection.directions[of_side].begin_seen = True
-        incarnation.connection.handshake_seen = all(incarnation.syn_seen)
+                connection.closed, connection.last_packet = time, packet
+            if living:
+                incarnation.ending.alive[group & 1 ^ incarnation.flip] = now
 
     # The end of connections.
 
-    def _settle(self, slot: int, out: Assembly) -> None:
-        """A connection that was closed or reset: end it when no more of it is to be expected."""
-        incarnation = self._slots[slot]
-        if self._clock - (incarnation.closing or 0) < LINGER:
-            return
-        if self._survived(slot):
-            incarnation.reset, incarnation.closing = False, None
-            self._closing.discard(slot)
-        else:
-            self._end(slot, out)
-
-    def _survived(self, slot: int) -> bool:
-        """Did both sides go on after the RST, because the other one did not accept it?"""
-        incarnation = self._slots[slot]
-        if not incarnation.reset or self._current[incarnation.pair] != slot:
-            return False
-        return min(incarnation.alive) > (incarnation.closing or 0) + LINGER // 2
+    def _settle(self, out: Assembly) -> None:
+        """What capture time alone decides: closed connections that are over, gaps that are holes."""
+        for slot in sorted(self._table.closing):
+            incarnation = self._table.slots[slot]
+            if incarnation.ending.survived() and not incarnation.replaced:
+                incarnation.ending.go_on()
+                self._table.closing.discard(slot)
+            elif incarnation.ending.is_silent(self._clock):
+                self._end(slot, out)
+        for key in sorted(self._waiting):
+            receiver = self._table.slots[key >> 1].receivers[key & 1]
+            out.add(receiver, receiver.settle(self._clock))
 
     def _end(self, slot: int, out: Assembly) -> None:
         """Nothing more is expected: what waits is delivered, gaps are holes."""
-        incarnation = self._slots[slot]
-        connection = incarnation.connection
-        replaced = self._current[incarnation.pair] != slot
+        incarnation = self._table.slots[slot]
+        connection, ending = incarnation.connection, incarnation.ending
         ended_by: EndedBy = "open"
-        if incarnation.reset and not self._survived(slot):
+        if any(ending.reset_by) and (incarnation.replaced or not ending.survived()):
             ended_by = "rst"
-        elif all(direction.fin_packet is not None for direction in connection.directions):
+        elif all(ending.finished):
             ended_by = "fin"
-        elif replaced or incarnation.closing is not None:
+        elif ending.closing is not None:
             ended_by = "abandoned"
         connection.ended_by = ended_by
-        for side, receiver in enumerate(incarnation.receivers):
+        for receiver in incarnation.receivers:
             deliveries, hole, cut = receiver.finish()
             out.add(receiver, deliveries)
             out.end(receiver, hole, cut)
-            self._waiting.discard(2 * slot + side)
-        incarnation.ended = True
-        self._ended[slot] = True
-        self._closing.discard(slot)
+        self._table.end(slot)
         last = (self._last_ordinal, connection.last_packet, connection.closed)
         out.events.append(ConnectionEvent("end", connection, 0, *last))
-        if replaced:
-            self._drop(slot)
 
-    def _drop(self, slot: int) -> None:
-        del self._slots[slot]
-        self._free.append(slot)
+    # Bounds.
 
-    def _forget(self, out: Assembly) -> None:
-        """Keep the tables bounded: connections that ended go first, then those that were silent longest."""
-        if len(self._slots) <= CONNECTION_LIMIT:
-            return
-        oldest = sorted(self._slots, key=lambda slot: (not self._slots[slot].ended, max(self._slots[slot].alive)))
-        pairs = []
-        for slot in oldest[: len(oldest) - CONNECTION_LIMIT // 2]:
-            incarnation = self._slots[slot]
-            if not incarnation.ended:
-                incarnation.closing = self._clock
-                self._end(slot, out)
-            if slot in self._slots:
-                pairs.append(incarnation.pair)
-                self._current[incarnation.pair] = -1
-                self._drop(slot)
-        self._flows.forget(pairs)
+    def _keep_bounds(self, out: Assembly) -> list[int]:
+        """Declare holes where too much waits.  Gives the slots to be forgotten: those with a successor, and when there
+        are too many those that ended, then those that were silent longest."""
+        slots = self._table.slots
+        receivers = [slots[key >> 1].receivers[key & 1] for key in self._waiting]
+        for index, deliveries in relieve(receivers):
+            out.add(receivers[index], deliveries)
+        if len(slots) > CONNECTION_LIMIT:
+            oldest = sorted(slots, key=lambda slot: (not slots[slot].ended, max(slots[slot].ending.alive)))
+            for slot in oldest[: len(oldest) - CONNECTION_LIMIT // 2]:
+                if not slots[slot].ended:
+                    slots[slot].ending.close(self._clock)
+                    self._end(slot, out)
+                self._table.gone.add(slot)
+        forgotten, self._table.gone = sorted(self._table.gone), set()
+        return forgotten
 
-
-def _first_sequence(sequence: Int, length: Int) -> int:
-    """Where a stream begins that was under way when the capture started: its first segment, or one that was captured
-    a little later and ends just where the beginning is."""
-    loaded = length > 0
-    if not loaded.any():
-        return int(sequence[0])
-    first, ends = sequence[loaded][:16], (sequence[loaded] + length[loaded] & _MASK)[:16]
-    begin = int(first[0])
-    for _ in range(len(first)):
-        earlier = first[ends == begin]
-        if not len(earlier):
-            break
-        begin = int(earlier[0])
-    return begin
+    def _stow(self) -> None:
+        """Keep of the buffers only what waits, each direction's in one of its own."""
+        buffers = {}
+        for key in sorted(self._waiting):
+            incarnation = self._table.slots.get(key >> 1)
+            receiver = incarnation.receivers[key & 1] if incarnation else None
+            if receiver is None or not (receiver.waits or receiver.start_open_until is not None):
+                self._waiting.discard(key)
+                continue
+            rows, own = receiver.waiting, -1 - key
+            if (rows.buffer != own).any():
+                buffers[own] = joined(self._buffers, rows.buffer, rows.offset, rows.length)
+                rows.buffer[:], rows.offset[:] = own, np.cumsum(rows.length) - rows.length
+            elif own in self._buffers:
+                buffers[own] = self._buffers[own]
+        self._buffers = buffers

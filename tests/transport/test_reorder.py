@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlmtrace.transport.reorder import Arrivals, Cuts, sort_out
+from dlmtrace.transport.reorder import Arrivals, Ranges, sort_out
 
 segment = st.tuples(st.integers(0, 40), st.integers(1, 15))
 
@@ -43,14 +43,17 @@ def test_every_byte_comes_from_the_first_segment_that_brought_it(segments, start
 
 
 @given(st.lists(segment, max_size=10), st.integers(0, 60))
-def test_cuts_count_the_bytes_of_their_union(intervals, position):
+def test_ranges_are_the_union_of_what_they_were_made_of(intervals, position):
     low = np.array([place for place, _ in intervals], np.int64)
-    cuts = Cuts.union(low, low + np.array([length for _, length in intervals], np.int64))
+    ranges = Ranges.union(low, low + np.array([length for _, length in intervals], np.int64))
     covered = {place + byte for place, length in intervals for byte in range(length)}
-    assert cuts.bytes_below(np.array([position]))[0] == sum(byte < position for byte in covered)
+    assert ranges.count_below(np.array([position]))[0] == sum(byte < position for byte in covered)
     end = position
     while end in covered:
         end += 1
-    assert cuts.end_of_cut_at(position) == end
-    above = cuts.above(position)
+    low = position
+    while low - 1 in covered:
+        low -= 1
+    assert ranges.around(position) == (low, end)
+    above = ranges.above(position)
     assert sum(above.high - above.low) == sum(byte >= position for byte in covered)

@@ -1,0 +1,218 @@
+"""Which connection a TCP segment belongs to: a 4-tuple may be used again by one connection after the other.
+
+A SYN with another initial sequence number begins a new one.  Without its SYN a new one shows where the one before is
+over and data comes that it cannot have sent, or where the 4-tuple was silent for long and data lies far behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from dlmtrace.capture.packets import PacketBatch
+from dlmtrace.capture.segments import ACK, SYN, Segments
+from dlmtrace.transport.connections import Connection, ConnectionEvent
+from dlmtrace.transport.direction import Receiver
+from dlmtrace.transport.ending import Ending
+from dlmtrace.transport.flows import FlowTable
+from dlmtrace.transport.reorder import Arrivals
+from dlmtrace.transport.serial import signed
+
+Int = npt.NDArray[np.int64]
+
+REUSE_DISTANCE = 1 << 24
+"""Data further than this behind what its stream has reached is no retransmission."""
+
+SILENCE = 60_000_000_000
+"""ns after which such data is taken for another connection's (its SYN was not captured)."""
+
+_MASK = (1 << 32) - 1
+
+
+@dataclass(slots=True)
+class Incarnation:
+    """One connection and the places where the table keeps it."""
+
+    connection: Connection
+    pair: int
+    flip: int  # the flow 2·pair carries what this side sends
+    receivers: tuple[Receiver, Receiver]
+    ending: Ending
+    initial: list[int | None]  # initial sequence numbers, once known
+    syn_seen: list[bool]
+    replaced: bool = False  # by a successor
+    ended: bool = False
+
+
+class IncarnationTable:
+    """Slots with connections; every row of a batch is assigned to one."""
+
+    def __init__(self, ports: frozenset[int], numbers: Iterator[int]) -> None:
+        self.ports = ports
+        self.flows = FlowTable()
+        self.slots: dict[int, Incarnation] = {}
+        self.closing: set[int] = set()  # slots whose connection was closed, reset or replaced, and has not ended
+        self.flip: Int = np.zeros(64, np.int64)  # of each slot
+        self.gone: set[int] = set()  # slots that ended and have a successor
+        self._numbers = numbers
+        self._free: list[int] = []
+        self._ended: npt.NDArray[np.bool_] = np.zeros(64, bool)  # of each slot
+        self._current: Int = np.full(64, -1, np.int64)  # slot of each pair's present incarnation
+        self._seen: Int = np.zeros(64, np.int64)  # ns, when each pair's last row came
+
+    def assign(
+        self, batch: PacketBatch, segments: Segments, flow: Int, clock: Int, events: list[ConnectionEvent]
+    ) -> Int:
+        """Slot of each row; connections begin here.  ``flow`` by ``flows``; ``clock``: highest time (ns) so far."""
+        pair = flow >> 1
+        self._grow()
+        present = self._current[pair]
+        known = present >= 0
+        special = (segments.flags & SYN != 0) | (known & self._ended[present] & (segments.length > 0))
+        special |= known & (clock - self._seen[pair] >= SILENCE)
+        self._seen[pair] = clock
+        unknown = np.flatnonzero(~known)
+        special[unknown[np.unique(pair[unknown], return_index=True)[1]]] = True
+        begun: dict[int, list[tuple[int, int]]] = {}  # pair: row and slot of each incarnation that begins here
+        for row in np.flatnonzero(special).tolist():
+            its_pair = int(pair[row])
+            slot = begun[its_pair][-1][1] if its_pair in begun else int(self._current[its_pair])
+            if slot < 0:
+                self._current[its_pair] = self._open(row, int(flow[row]), batch, segments, events)
+            elif self._is_new(slot, row, int(flow[row]), segments):
+                successor = self._open(row, int(flow[row]), batch, segments, events)
+                begun.setdefault(its_pair, []).append((row, successor))
+                self._replace(slot, int(clock[row]))
+            else:
+                self._learn(slot, row, int(flow[row]), segments)
+        slots: Int = self._current[pair]
+        if begun:
+            self._place(begun, pair, slots)
+        return slots
+
+    def _place(self, begun: dict[int, list[tuple[int, int]]], pair: Int, slots: Int) -> None:
+        """Write the incarnations that begin inside a batch over the rows from their first one on."""
+        rows = np.flatnonzero(np.isin(pair, np.array(list(begun))))
+        table = [(its_pair, row, slot) for its_pair, begins in begun.items() for row, slot in begins]
+        begin = np.array(sorted(table), np.int64)
+        size = len(pair)
+        at = np.searchsorted(begin[:, 0] * size + begin[:, 1], pair[rows] * size + rows, "right") - 1
+        of_one = (at >= 0) & (begin[at, 0] == pair[rows])
+        slots[rows[of_one]] = begin[at[of_one], 2]
+        for its_pair, begins in begun.items():
+            self._current[its_pair] = begins[-1][1]
+
+    def _replace(self, slot: int, now: int) -> None:
+        incarnation = self.slots[slot]
+        incarnation.replaced = True
+        if incarnation.ended:
+            self.gone.add(slot)
+        else:
+            incarnation.ending.close(now)
+            self.closing.add(slot)
+
+    def ending_of(self, pair: int, now: int) -> Ending:
+        """That of the pair's present incarnation, a copy; a new one when there is none."""
+        slot = int(self._current[pair]) if pair < len(self._current) else -1
+        return self.slots[slot].ending.copy() if slot >= 0 else Ending([now, now])
+
+    def end(self, slot: int) -> None:
+        """Nothing more is expected of this one."""
+        self.slots[slot].ended = True
+        self._ended[slot] = True
+        self.closing.discard(slot)
+        if self.slots[slot].replaced:
+            self.gone.add(slot)
+
+    def drop(self, slots: list[int]) -> None:
+        """Forget these, and the endpoints of those that are the present ones of theirs."""
+        pairs = []
+        for slot in slots:
+            pair = self.slots.pop(slot).pair
+            if self._current[pair] == slot:
+                self._current[pair] = -1
+                pairs.append(pair)
+        self._free.extend(slots)
+        if pairs:
+            self.flows.forget(pairs)
+
+    def _is_new(self, slot: int, row: int, flow: int, segments: Segments) -> bool:
+        """Does this row begin another connection between the same endpoints?"""
+        incarnation = self.slots[slot]
+        side = flow & 1 ^ incarnation.flip
+        receiver = incarnation.receivers[side]
+        sequence, flags = int(segments.sequence[row]), int(segments.flags[row])
+        if flags & SYN:
+            other = incarnation.initial[1 - side]
+            if flags & ACK and other is not None:  # an answer to the SYN that this connection knows?
+                return other != int(segments.acknowledgement[row]) - 1 & _MASK
+            if incarnation.initial[side] is not None:
+                return incarnation.initial[side] != sequence
+            return receiver.known and signed(receiver.sequence - receiver.expected - sequence - 1) != 0
+        length = int(segments.length[row])
+        if not length:
+            return False
+        if not receiver.known:
+            return incarnation.ended
+        end = int(signed(sequence + length - receiver.sequence))
+        return end < -REUSE_DISTANCE or (incarnation.ended and end > 0)
+
+    def _open(self, row: int, flow: int, batch: PacketBatch, segments: Segments, events: list[ConnectionEvent]) -> int:
+        source, destination = self.flows.endpoints(flow)
+        flags = int(segments.flags[row])
+        if flags & SYN:
+            from_client = not flags & ACK
+        elif (source.port in self.ports) != (destination.port in self.ports):
+            from_client = destination.port in self.ports
+        else:
+            from_client = source.port > destination.port
+        record = batch.records[segments.row[row]]
+        client, server = (source, destination) if from_client else (destination, source)
+        packet, time = int(record["packet"]), int(record["time"])
+        connection = Connection(next(self._numbers), "tcp", client, server, packet, time, packet, time)
+        side = 0 if from_client else 1
+        slot = self._free.pop() if self._free else len(self.slots)
+        if slot >= len(self.flip):
+            self.flip = np.concatenate((self.flip, np.zeros(len(self.flip), np.int64)))
+            self._ended = np.concatenate((self._ended, np.zeros(len(self._ended), bool)))
+        self.slots[slot] = Incarnation(
+            connection,
+            flow >> 1,
+            flow & 1 ^ side,
+            (Receiver(connection, 0, Arrivals.none()), Receiver(connection, 1, Arrivals.none())),
+            Ending([time, time]),
+            [None, None],
+            [False, False],
+        )
+        self.flip[slot], self._ended[slot] = flow & 1 ^ side, False
+        ordinal = batch.first + int(segments.row[row])
+        events.append(ConnectionEvent("open", connection, side, ordinal, packet, time))
+        self._learn(slot, row, flow, segments)
+        return slot
+
+    def _learn(self, slot: int, row: int, flow: int, segments: Segments) -> None:
+        """The initial sequence numbers that a SYN tells."""
+        if not segments.flags[row] & SYN:
+            return
+        incarnation = self.slots[slot]
+        side = flow & 1 ^ incarnation.flip
+        initial = [(side, int(segments.sequence[row]))]
+        incarnation.syn_seen[side] = True
+        if segments.flags[row] & ACK:
+            initial.append((1 - side, int(segments.acknowledgement[row]) - 1 & _MASK))
+        for of_side, sequence in initial:
+            if incarnation.initial[of_side] is None:
+                incarnation.initial[of_side] = sequence
+                if not incarnation.receivers[of_side].known:
+                    incarnation.receivers[of_side].begin(sequence + 1 & _MASK)
+                    incarnation.connection.directions[of_side].begin_seen = True
+        incarnation.connection.handshake_seen = all(incarnation.syn_seen)
+
+    def _grow(self) -> None:
+        more = 2 * self.flows.pairs - len(self._current)
+        if self.flows.pairs > len(self._current):
+            self._current = np.concatenate((self._current, np.full(more, -1, np.int64)))
+            self._seen = np.concatenate((self._seen, np.zeros(more, np.int64)))
