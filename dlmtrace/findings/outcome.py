@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Literal
 
 from dlmtrace.findings.catalogue import severity
-from dlmtrace.streams.results import Finding, Reconnect
+from dlmtrace.streams.results import Finding, Reconnect, Severity
 
 FAILED, INCONCLUSIVE = 1, 3
 """Exit status: a finding at or above the level to fail on; none, but the capture cannot tell."""
-
-
-class FailOn(StrEnum):
-    """The lightest severity that makes the exit status 1."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    NOTE = "note"
-    NEVER = "never"
 
 
 @dataclass(slots=True)
@@ -55,15 +45,9 @@ class Outcome:
             return "inconclusive"
         return "findings" if self.errors or self.warnings else "clean"
 
-    def status(self, fail_on: FailOn) -> int:
-        """Exit status; always 0 when nothing is to fail."""
-        if fail_on is FailOn.NEVER:
-            return 0
-        failed = {
-            FailOn.ERROR: self.errors,
-            FailOn.WARNING: self.errors + self.warnings,
-            FailOn.NOTE: self.total,
-        }
+    def status(self, fail_on: Severity) -> int:
+        """Exit status when findings from ``fail_on`` on are failures."""
+        failed = {"error": self.errors, "warning": self.errors + self.warnings, "note": self.total}
         if failed[fail_on]:
             return FAILED
         return INCONCLUSIVE if self.undecided or self.empty else 0

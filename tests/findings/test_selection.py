@@ -3,7 +3,7 @@
 import pytest
 
 from dlmtrace.findings.catalogue import CATALOGUE
-from dlmtrace.findings.outcome import FailOn, Outcome
+from dlmtrace.findings.outcome import Outcome
 from dlmtrace.findings.selection import at_least, selected_codes
 from dlmtrace.streams.results import Finding, Reconnect, Verdict
 
@@ -57,23 +57,20 @@ def outcome(*codes: str, verdicts: tuple[Verdict, ...] = (), empty: bool = False
 
 
 @pytest.mark.parametrize(
-    ("result", "verdict", "error", "warning", "note", "never"),
+    ("result", "verdict", "error", "warning", "note"),
     [
-        (outcome(), "clean", 0, 0, 0, 0),
-        (outcome("SEQ204", "CON404", verdicts=("safe",)), "clean", 0, 0, 1, 0),
-        (outcome("CAP901"), "findings", 0, 1, 1, 0),
-        (outcome("CON405"), "findings", 0, 1, 1, 0),
-        (outcome("SEQ211", "CON401", verdicts=("unsafe",)), "findings", 1, 1, 1, 0),
-        (outcome("CON403", verdicts=("inconclusive",)), "inconclusive", 3, 1, 1, 0),
-        (outcome(verdicts=("inconclusive",)), "inconclusive", 3, 3, 3, 0),
-        (outcome("CON405", "CON403", verdicts=("inconclusive",)), "inconclusive", 3, 1, 1, 0),
-        (outcome("SEQ202", "CON403", verdicts=("inconclusive",)), "findings", 1, 1, 1, 0),
-        (outcome(empty=True), "inconclusive", 3, 3, 3, 0),
+        (outcome(), "clean", 0, 0, 0),
+        (outcome("SEQ204", "CON404", verdicts=("safe",)), "clean", 0, 0, 1),
+        (outcome("CAP901"), "findings", 0, 1, 1),
+        (outcome("CON405"), "findings", 0, 1, 1),
+        (outcome("SEQ211", "CON401", verdicts=("unsafe",)), "findings", 1, 1, 1),
+        (outcome("CON403", verdicts=("inconclusive",)), "inconclusive", 3, 1, 1),
+        (outcome(verdicts=("inconclusive",)), "inconclusive", 3, 3, 3),
+        (outcome("CON405", "CON403", verdicts=("inconclusive",)), "inconclusive", 3, 1, 1),
+        (outcome("SEQ202", "CON403", verdicts=("inconclusive",)), "findings", 1, 1, 1),
+        (outcome(empty=True), "inconclusive", 3, 3, 3),
     ],
 )
-def test_verdict_and_exit_status(
-    result: Outcome, verdict: str, error: int, warning: int, note: int, never: int
-) -> None:
+def test_verdict_and_exit_status(result: Outcome, verdict: str, error: int, warning: int, note: int) -> None:
     assert result.verdict == verdict
-    levels = (FailOn.ERROR, FailOn.WARNING, FailOn.NOTE, FailOn.NEVER)
-    assert [result.status(level) for level in levels] == [error, warning, note, never]
+    assert [result.status(level) for level in ("error", "warning", "note")] == [error, warning, note]
