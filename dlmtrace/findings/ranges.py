@@ -1,0 +1,101 @@
+"""Trouble of one kind, from one sender, one soon after the other, is one finding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from dlmtrace.capture.packets import packet_number
+from dlmtrace.framing.frames import FrameBatch
+from dlmtrace.streams.results import Finding
+from dlmtrace.transport.connections import Connection
+
+GAP = 1_000_000_000
+"""ns of capture time without more of it that end a range."""
+
+_WITHOUT_NUMBERS = str.maketrans("", "", "0123456789")
+
+Host = Callable[[Connection, int], int]
+"""Node id at one side of a connection, negative while it is not known."""
+
+
+class Place(NamedTuple):
+    """Where something is, also when its batch is gone: ``row`` is of dtype FRAME, HOLE or SKIP."""
+
+    connection: Connection
+    row: Any
+    number: int | None  # h_seq of what it is about
+
+    @property
+    def side(self) -> int:
+        """Who sent it."""
+        return int(self.row["side"])
+
+    @property
+    def time(self) -> int:
+        """When it was there, ns."""
+        return int(self.row["time"])
+
+
+def place(batch: FrameBatch, index: int) -> Place:
+    """Of a frame of the batch."""
+    row, number = batch.frames[index].copy(), int(batch.sequence[index])
+    return Place(batch.connections[int(row["connection"])], row, None if number < 0 else number)
+
+
+@dataclass(slots=True)
+class _Range:
+    finding: Finding
+    last_time: int
+
+
+class Ranges:
+    """Takes in what rules find, in order of capture; findings go to ``report`` when their range is over."""
+
+    def __init__(self, host: Host, report: Callable[[Finding], None]) -> None:
+        self.host, self.report = host, report
+        self._open: dict[tuple[str, str, int, int], _Range] = {}
+
+    def add(
+        self, code: str, message: str, where: Place, *, count: int = 1, amounts: dict[str, int] | None = None
+    ) -> None:
+        """One more.  Messages that differ in numbers only go together, under the first; ``amounts`` add up."""
+        key = (code, message.translate(_WITHOUT_NUMBERS), where.connection.index, where.side)
+        packet = int(where.row["packet"])
+        found = self._open.get(key)
+        if found is None or where.time - found.last_time > GAP:
+            if found is not None:
+                self.report(found.finding)
+            found = self._open[key] = _Range(self.finding(code, message, where), where.time)
+        finding, found.last_time = found.finding, where.time
+        finding.count += count
+        finding.evidence["last_packet"] = packet_number(packet)
+        if where.number is not None:
+            finding.seq_last = where.number
+        for name, amount in (amounts or {}).items():
+            finding.evidence[name] = finding.evidence.get(name, 0) + amount
+
+    def finding(self, code: str, message: str, where: Place) -> Finding:
+        """A finding at this place that counts nothing yet."""
+        sender, receiver = self.node(where.connection, where.side), self.node(where.connection, 1 - where.side)
+        packet, number = int(where.row["packet"]), where.number
+        return Finding(
+            code, message, sender, receiver, where.connection.name, packet, where.time, number, number, count=0
+        )
+
+    def node(self, connection: Connection, side: int) -> int | None:
+        """Node at one side of a connection, None while it is not known."""
+        host = self.host(connection, side)
+        return None if host < 0 else host
+
+    def settle(self, now: int) -> None:
+        """Report the ranges that nothing was added to for a while; ``now`` is capture time, ns."""
+        for key in [key for key, found in self._open.items() if now - found.last_time > GAP]:
+            self.report(self._open.pop(key).finding)
+
+    def finish(self) -> None:
+        """Report the others."""
+        for found in self._open.values():
+            self.report(found.finding)
+        self._open.clear()
