@@ -37,7 +37,7 @@ ENTRIES = (
         "ACK303",
         "duplicate-acks",
         "note",
-        when="The same ACK comes three times or more in a row.",
+        when="The same ACK comes three times or more in a row. One finding for each epoch tells for how many numbers.",
         meaning="Merged kernels answer every copy of a frame that they have with the same ACK, so a burst of them "
         "follows a resend. In the patch series it means that the receiver waits for that number.",
         wrong_if="Nothing is concluded from it. ACKs repeated by TCP are not counted.",
@@ -48,8 +48,8 @@ ENTRIES = (
         "ACK304",
         "ack-starvation",
         "warning",
-        when="More than 300 frames were delivered without an ACK, though the direction in which ACKs travel is "
-        "captured.",
+        when="More than 300 frames were delivered without an ACK for more than 1 s, though the direction in which "
+        "ACKs travel is captured.",
         meaning="The receiver should have confirmed after 257 frames at the latest (6.5 and later; earlier kernels "
         "after every read or every frame). Its kernel is stuck, or its record of the peer is not in the state "
         "ESTABLISHED.",

@@ -46,8 +46,8 @@ ENTRIES = (
         "FRM103",
         "unknown-command",
         "error",
-        when="`h_cmd` is none of 1 (MSG) to 5 (FIN), or `o_nextcmd` or the `h_cmd` of a carried frame is none of "
-        "MSG, RCOM and FIN.",
+        when="`h_cmd` is none that the frame's own version has (MSG and RCOM; 3.2 has OPTS, ACK and FIN too), or "
+        "`o_nextcmd` or the `h_cmd` of a carried frame is none of MSG, RCOM and FIN.",
         meaning="The receiver skips the frame. In a DLM_OPTS frame the number is not used up, so that everything "
         "with a higher number is ignored from then on.",
         log=(
@@ -128,7 +128,8 @@ ENTRIES = (
         "bad-payload",
         "warning",
         when="A payload does not fit its frame: a resource name of 0 or more than 64 bytes, an LVB of another length "
-        "than the lockspace's `rf_lvblen`, a list of names without its end, an `rl_namelen` above 64.",
+        "than the lockspace's `rf_lvblen`, bytes where the type has none, a list of names without its end, more "
+        "slots than there is room for, an `rl_namelen` that is 0 or above 64.",
         meaning="Kernels check no length behind the fixed part of a frame beyond what `h_length` leaves. An LVB is "
         "copied up to the shorter of the two lengths; a list without its end makes that step of the recovery fail "
         "with error -22.",
@@ -146,8 +147,9 @@ ENTRIES = (
         "belong to the address, after its number was used up and acknowledged: it is never repeated, and who waits "
         "for it waits for ever. OPTS and ACK headers are not checked.",
         log=(LogLine("receiver", "invalid h_nodeid %d from %d lockspace %x"),),
-        wrong_if="Several nodes behind one address (NAT, a capture of several clusters), or a node that was given "
-        "another id without a new connection. Several addresses of one node are normal and are learnt.",
+        wrong_if="Several nodes behind one address (NAT, a capture of several clusters). Several addresses of one "
+        "node are normal and are learnt, and so is a new id with which a node introduces itself on its only "
+        "connection.",
         advice="Compare the node ids and addresses in the cluster configuration of all nodes (`corosync.conf`, "
         "`/sys/kernel/config/dlm/cluster/comms`); `dlmtrace info FILE` lists what the frames say.",
         anomalies=("A23",),
@@ -163,8 +165,8 @@ ENTRIES = (
             LogLine("receiver", "receive_remove from %d bad nodeid %d"),
             LogLine("receiver", "dlm_master_lookup from %d dir %d our %d h %x %d"),
         ),
-        wrong_if="A big-endian node hashes names of 12 bytes and more in its own way; within a cluster of such nodes "
-        "that does no harm. " + _GUESSED,
+        wrong_if="A big-endian node hashes names of more than 12 bytes in its own way. Among such nodes that does no "
+        "harm, so it is only raised where others in the lockspace hash as little-endian nodes do. " + _GUESSED,
         advice=_BYTES + ". Is the sender big-endian (s390x) and the others not? Otherwise the name or the hash was "
         "changed.",
         anomalies=("A36",),

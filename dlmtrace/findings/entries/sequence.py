@@ -180,15 +180,15 @@ ENTRIES = (
         "SEQ211",
         "stalled-stream",
         "error",
-        when="The receiver's ACK stands still at a number that never comes, while the sender goes on with higher "
-        "ones. The evidence says from when to when, and how many frames were dropped.",
+        when="The receiver stands still for 1 s or more at a number that does not come, while the sender goes on "
+        "with higher ones. The evidence says from when to when, and how many frames were dropped.",
         meaning="The receiver waits for the missing number and drops everything behind it, unconfirmed and unlogged "
         "but for a rate-limited line. TCP is well, both kernels say ESTABLISHED, `send_queue_count` of the sender "
         "grows, and every lock that needs an answer hangs. Only another socket error, which resends everything, or a "
         "reset of the peer's record ends it.",
         log=(_MISMATCH,),
-        wrong_if="An ACK direction that was not captured looks the same: it is raised only where ACKs of the "
-        "receiver are captured and stand still. " + _HOLES,
+        wrong_if="Frames that came on a connection which the receiver had already given up are told apart by TCP's "
+        "acknowledgements and by the next ACK of DLM. " + _HOLES,
         advice=_REPAIR + " On the nodes, `/sys/kernel/debug/dlm/comms/NODE/send_queue_count` and "
         "`/sys/kernel/debug/dlm/LOCKSPACE_waiters` show the backlog and the locks that hang.",
         anomalies=("A1", "A3"),

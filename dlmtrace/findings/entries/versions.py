@@ -6,7 +6,6 @@ from dlmtrace.findings.entry import Entry, LogLine
 
 _MISMATCH = LogLine("receiver", "version mismatch detected, assumed 0x%08x but node %d has 0x%08x")
 _SEQUENCE = LogLine("receiver", "in an invalid sequence")
-_LATE = "A capture that began late: it is raised only where the beginning of the pair was captured."
 
 ENTRIES = (
     Entry(
@@ -47,7 +46,8 @@ ENTRIES = (
         meaning="Kernels up to 6.5 drop what comes from a peer that has not introduced itself; 6.6 and later take it "
         "and learn the version from it.",
         log=(_SEQUENCE,),
-        wrong_if=_LATE + " A reconnect of an old pair begins with anything and is exempt.",
+        wrong_if="A capture that began late, or a reconnect of an old pair, which begins with anything: it is raised "
+        "only where the beginning of the connection was captured and the numbers begin at 0.",
         advice="See whether the frame was answered or resent. If the sender had talked to the node before, one of "
         "the two has lost its record (SEQ207).",
         anomalies=("A22",),
@@ -60,7 +60,8 @@ ENTRIES = (
         meaning="A kernel cannot do this: it sends no DLM_OPTS before it knows that the peer speaks 3.2. So the "
         "peer's frames were sent, and the capture does not have them.",
         log=(_SEQUENCE,),
-        wrong_if="Almost always a capture that began late or sees one side only (CAP903, CAP904).",
+        wrong_if="It is raised only at number 0 on a connection whose beginning was captured; what is missing is "
+        "then the peer's direction, or another connection of the pair (CAP903, CAP904).",
         advice="Capture both directions from the start of the pair if the beginning matters.",
         anomalies=("A20",),
     ),
