@@ -121,7 +121,7 @@ class Lines:
             self._print("node", node)
         for connection in connection_records(run):
             self._print("connection", connection)
-        for stream in run.analysis.streams:
+        for stream in run.streams:
             self._print("stream", stream_record(stream))
         self._print("summary", summary_record(run.outcome))
 

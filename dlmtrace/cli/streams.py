@@ -117,9 +117,10 @@ def _print_spans(
     analysis: Analysis, wanted: list[tuple[int, int]], terminal: Terminal, places: Places, over: bool
 ) -> None:
     """Print the spans of the wanted streams, or of all, that grow no more, and drop them; ``over``: no more come."""
+    from dlmtrace.views.analysis import streams_seen
     from dlmtrace.views.streams_text import span_line
 
-    present = [(stream.sender, stream.receiver) for stream in analysis.streams]
+    present = [(stream.sender, stream.receiver) for stream in streams_seen(analysis)]
     if over and (unknown := [pair for pair in wanted if pair not in present]):
         there = ", ".join(places.stream(*pair) for pair in present)
         raise bad("STREAM", places.stream(*unknown[0]), f"a stream of this capture; there are {there}")

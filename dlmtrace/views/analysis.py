@@ -51,6 +51,16 @@ class Run:
     analysis: Analysis
     outcome: Outcome
 
+    @property
+    def streams(self) -> list[Stream]:
+        """The streams that anything was seen of."""
+        return streams_seen(self.analysis)
+
+
+def streams_seen(analysis: Analysis) -> list[Stream]:
+    """The streams that anything was seen of: frames, or ACKs of frames."""
+    return [stream for stream in analysis.streams if stream.frames or stream.epochs]
+
 
 def document(run: Run, findings: Sequence[Finding]) -> dict[str, Any]:
     """The object; absent values are None, never left out.  ``findings`` are those to be shown."""
@@ -59,7 +69,7 @@ def document(run: Run, findings: Sequence[Finding]) -> dict[str, Any]:
         "capture": capture_record(run),
         "nodes": list(node_records(run)),
         "connections": list(connection_records(run)),
-        "streams": [stream_record(stream) for stream in run.analysis.streams],
+        "streams": [stream_record(stream) for stream in run.streams],
         "reconnects": [reconnect_record(reconnect) for reconnect in run.analysis.reconnects],
         "findings": [finding_record(finding, run.files) for finding in findings],
         "summary": summary_record(run.outcome),

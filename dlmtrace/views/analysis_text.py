@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from dlmtrace.capture.packets import packet_number
 from dlmtrace.findings.catalogue import CATALOGUE, SEVERITIES, severity
 from dlmtrace.findings.outcome import Outcome
 from dlmtrace.findings.verdicts import RULES
@@ -78,7 +80,7 @@ class AnalysisText:
     def _verdict(self, run: Run, findings: Sequence[Finding]) -> Iterator[str]:
         word, colour = _headline(run.outcome)
         yield self._headed(word, f": {_summary(run)}", BOLD + colour, "  ")
-        for stream in run.analysis.streams[:RANGES_SHOWN]:
+        for stream in run.streams[:RANGES_SHOWN]:
             of_stream = [f for f in findings if (f.sender, f.receiver) == (stream.sender, stream.receiver)]
             grave = Counter(CATALOGUE[f.code].name for f in of_stream if severity(f) != "note")
             if grave:
@@ -113,7 +115,7 @@ class AnalysisText:
         for finding in findings:
             groups.setdefault((finding.sender, finding.receiver), []).append(finding)
         quiet = 0
-        for stream in run.analysis.streams:
+        for stream in run.streams:
             found = groups.pop((stream.sender, stream.receiver), [])
             quiet += not found
             if found or quiet <= QUIET_SHOWN:
@@ -139,6 +141,8 @@ class AnalysisText:
         yield self._headed(name, f": {text}", BOLD, "  ")
         for epoch in stream.epochs:
             yield paragraph(describe(epoch), self._terminal, "  ", "    ")
+        if not stream.epochs:
+            yield "  no sequence numbers"
 
     def finding(self, finding: Finding, alone: bool = False) -> str:
         """One finding; ``alone``: not below the heading of its stream."""
@@ -154,6 +158,7 @@ class AnalysisText:
         return self._headed(f"  {level:7} {entry.code} {entry.name}", text, COLOURS[level], "      ")
 
     def _evidence(self, finding: Finding) -> str:
+        """What the message does not say already."""
         told = []
         if finding.seq_first is not None and finding.seq_last is not None:
             told.append(numbers([(finding.seq_first, finding.seq_last)]))
@@ -162,9 +167,11 @@ class AnalysisText:
                 told.append(f"{key} {self._places.moment(value)}")
             elif key.endswith("_ns") and value is not None:
                 told.append(f"{key.removesuffix('_ns')} {value / SECOND:.6f} s")
-            elif value is not None:
+            elif value is not None and not _is_only_packet(finding, key):
                 told.append(f"{key} {value}")
-        return f" ({', '.join(told).replace('_', ' ')})" if told else ""
+        message = finding.message.replace("–", "-")
+        new = [text for text in told if not re.search(rf"\b{re.escape(text)}\b", message)]
+        return f" ({', '.join(new).replace('_', ' ')})" if new else ""
 
     def _headed(self, head: str, text: str, colour: str, further: str) -> str:
         """``text`` behind a coloured ``head`` that is never broken; control characters in it do no harm."""
@@ -175,6 +182,12 @@ class AnalysisText:
 
     def _packet(self, identity: int | None) -> str:
         return "" if identity is None else f" packet {self._places.packet(identity)}"
+
+
+def _is_only_packet(finding: Finding, key: str) -> bool:
+    """Is this the last packet of a finding that has but one?"""
+    first = finding.packet
+    return key == "last_packet" and first is not None and finding.evidence[key] == packet_number(first)
 
 
 def _headline(outcome: Outcome) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from dlmtrace.streams.by_connection import ByConnection, Sent
 from dlmtrace.streams.numbers import MASK
 from dlmtrace.streams.results import Epoch, Stream
 from dlmtrace.streams.timeline import Span
+from dlmtrace.views.analysis import streams_seen
 from dlmtrace.views.analysis_text import listed, many, numbers
 from dlmtrace.views.info_text import Table
 from dlmtrace.views.places import Places
@@ -23,7 +24,7 @@ _GUTTER = 2
 
 def tables(analysis: Analysis, by_connection: ByConnection, places: Places) -> Iterator[Table]:
     """Streams, a row for each epoch of one; then what each side sent on each connection."""
-    rows = [_stream(stream, epoch, places) for stream in analysis.streams for epoch in stream.epochs or (None,)]
+    rows = [_stream(stream, epoch, places) for stream in streams_seen(analysis) for epoch in stream.epochs or (None,)]
     columns = (
         "stream",
         ">sent",

@@ -88,7 +88,7 @@ def test_the_whole_report() -> None:
         "Stream 1→2: 8833 frames of protocol 3.2 on c1, c2",
         "  numbers 0-7787: 7788 sent, 7788 delivered, highest ACK 7788, 706 came again (106 other connection, 600 "
         "reconnect), never seen 900, 905-907",
-        "  error   SEQ211 stalled-stream 2026-11-22T05:18:16.000000Z packet 128 c2: the receiver waited for 804 (804)",
+        "  error   SEQ211 stalled-stream 2026-11-22T05:18:16.000000Z packet 128 c2: the receiver waited for 804",
         "  note    SEQ204 resend 2026-11-22T05:18:18.000000Z packet 129 c2: sent again (778-805, oldest age 0.000000 "
         "s)",
         "",
@@ -163,7 +163,7 @@ def test_the_verdict_comes_in_a_word(codes: list[str], empty: bool, line: str) -
     findings = [Finding(code, "x", 1, 2) for code in codes]
     for finding in findings:
         outcome.add(finding)
-    assert report((run([Stream(1, 2)], [], outcome), findings))[2] == line
+    assert report((run([Stream(1, 2, frames=1)], [], outcome), findings))[2] == line
 
 
 def test_a_reconnect_that_cannot_be_judged_makes_the_verdict_undecided() -> None:
@@ -172,16 +172,42 @@ def test_a_reconnect_that_cannot_be_judged_makes_the_verdict_undecided() -> None
     finding = Finding("CON403", "r1", 1, 2, evidence={"reconnect": "r1"})
     outcome.add(finding)
     outcome.judge(reconnect)
-    lines = report((run([Stream(1, 2)], [reconnect], outcome), [finding]))
+    lines = report((run([Stream(1, 2, frames=1)], [reconnect], outcome), [finding]))
     assert lines[2] == "UNDECIDED: 1 warning; 1 reconnect: 1 inconclusive"
     assert "  r1   CON403 inconclusive 1→2 c1 reset 2026-11-22T05:18:13.000000Z packet 5: the capture ends" in lines
 
 
+def test_evidence_that_the_message_has_is_not_repeated() -> None:
+    found = [
+        Finding("SEQ202", "804–805 were not sent again", 1, 2, "c2", 128, START, 804, 805, 2),
+        Finding("FRM103", "h_cmd 9", 1, 2, "c2", 128, START, evidence={"last_packet": 128}),
+        Finding("FRM103", "h_cmd 9", 1, 2, "c2", 128, START, 7, 9, evidence={"last_packet": 140, "bytes_skipped": 16}),
+    ]
+    lines = report((stalled()[0], found))
+    assert [line.partition("c2: ")[2] for line in lines if " c2: " in line] == [
+        "804–805 were not sent again",
+        "h_cmd 9",
+        "h_cmd 9 (7-9, last packet 140, bytes skipped 16)",
+    ]
+
+
 def test_many_quiet_streams_are_counted_and_those_with_findings_shown() -> None:
-    streams = [Stream(sender, 99) for sender in range(1, 41)]
+    streams = [Stream(sender, 99, frames=1) for sender in range(1, 41)]
     lines = report((run(streams, [], Outcome()), [Finding("SEQ204", "x", 40, 99)]))
     assert "23 more streams without findings." in lines
-    assert "Stream 40→99: 0 frames" in lines
+    assert "Stream 40→99: 1 frame" in lines
+
+
+def test_a_stream_without_numbers_says_so() -> None:
+    lines = report((run([Stream(1, 2, "3.1", ["c1"], 7)], [], Outcome()), []))
+    assert lines[-2:] == [
+        "Stream 1→2: 7 frames of protocol 3.1 on c1",
+        "  no sequence numbers",
+    ]
+
+
+def test_a_direction_of_which_nothing_was_seen_is_left_out() -> None:
+    assert not any("Stream" in line for line in report((run([Stream(2, 1)], [], Outcome()), [])))
 
 
 def test_ranges_of_numbers() -> None:
