@@ -13,8 +13,9 @@ from dlmtrace.simulate import capture
 from dlmtrace.simulate.dialects import DIALECTS, SECOND, Dialect
 from dlmtrace.simulate.network import Host, Network, Settings
 from dlmtrace.simulate.node import Node
+from dlmtrace.simulate.sightings import ConnectionTruth, watch
 from dlmtrace.simulate.tcp import MILLISECOND, Connection, TcpSocket
-from dlmtrace.simulate.truth import ConnectionTruth, Log, Recorder, Stream, confirm, watch_capture
+from dlmtrace.simulate.truth import Log, Recorder, Stream, confirm
 from dlmtrace.simulate.verdicts import Reconnect, reconnects
 
 __all__ = [
@@ -178,7 +179,7 @@ def run(scenario: Scenario) -> Outcome:
     for step in scenario.steps:
         runner.plan(step)
     runner.network.run(scenario.until)
-    connections = watch_capture(runner.log, runner.network)
+    connections = watch(runner.log, runner.network)
     confirm(runner.log)
     found = reconnects(runner.log, connections)
     return Outcome(scenario, runner.network, runner.nodes, runner.log.streams, found, connections)

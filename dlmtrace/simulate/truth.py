@@ -17,7 +17,7 @@ from dlmtrace.simulate.lowcomms import Observer, Socket
 from dlmtrace.simulate.network import Network
 from dlmtrace.simulate.node import Node
 from dlmtrace.simulate.sequence import MODULUS
-from dlmtrace.simulate.tcp import FIN, RST, TcpSocket
+from dlmtrace.simulate.tcp import TcpSocket
 from dlmtrace.wire.enums import Command
 
 EpochEnd = Literal["fin", "restart", "open"]
@@ -40,7 +40,7 @@ class Transmission:
     begun: bool = False
     """whether its first byte passed the capture point"""
     seen: int | None = None
-    """ns at which its last byte, and all before it, had passed the capture point; None: it never did"""
+    """ns at which all its bytes, and those before them if they ever did, had passed the capture point; None: never"""
     packet: int | None = None
     """packet of the capture that completed it, from 1"""
     handled: int | None = None
@@ -49,6 +49,11 @@ class Transmission:
     """life of the receiver's record that looked at it"""
     ignored: Ignored | None = None
     """why the receiver dropped it"""
+
+    @property
+    def end(self) -> int:
+        """Stream position behind its last byte."""
+        return self.start + len(self.outgoing.frame)
 
     @property
     def cause(self) -> Cause:
@@ -184,20 +189,6 @@ class Stream:
     """from the receiver, in capture order"""
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionTruth:
-    """What the capture point saw of a connection's end."""
-
-    ended_by: Literal["rst", "fin", "open"]
-    """``open``: neither RST nor FIN passed, whatever became of it"""
-    ended: int | None
-    """ns of the first RST, else of the first FIN"""
-    last: int
-    """ns of its last packet"""
-    acknowledged: tuple[int, int]
-    """position of each side's stream up to which the other side's TCP acknowledged"""
-
-
 class Log:
     """What all recorders of a simulation reported: the streams by (sender, receiver), as far as the engines know."""
 
@@ -214,6 +205,10 @@ class Log:
         self._frames: dict[tuple[int, int, int, int], FrameTruth] = {}
         self._copies: dict[Outgoing, QueuedCopy] = {}
         self._transmissions: dict[tuple[int, int, int], tuple[Transmission, FrameTruth | None]] = {}
+
+    def pair_of(self, connection: int) -> frozenset[int]:
+        """The two nodes of a connection."""
+        return frozenset(self._network.connections[connection].nodes)
 
     def transmissions(self) -> Iterable[Transmission]:
         """All of them, in the order written."""
@@ -303,60 +298,6 @@ class Recorder(Observer):
         # a FIN may have reset the record that took it
         incarnation = self.node.endpoint(peer).incarnation - sum(isinstance(event, RecordReset) for event in events)
         self._log.handled(self.node.node, peer, socket, position, incarnation, events)
-
-
-def watch_capture(log: Log, network: Network) -> list[ConnectionTruth]:
-    """Note in the log's transmissions when the capture saw them; returns what it saw of each connection's end."""
-    streams: dict[tuple[int, int], list[Transmission]] = {}
-    for transmission in log.transmissions():
-        streams.setdefault((transmission.connection, transmission.side), []).append(transmission)
-    directions = {key: _Direction(transmissions) for key, transmissions in streams.items()}
-    count = len(network.connections)
-    resets: list[int | None] = [None] * count
-    fins: list[int | None] = [None] * count
-    last = [0] * count
-    acknowledged = [[0, 0] for _ in range(count)]
-    for packet, (time, segment) in enumerate(network.captured, 1):
-        index = segment.connection.index
-        last[index] = time
-        if segment.flags & RST and resets[index] is None:
-            resets[index] = time
-        if segment.flags & FIN and fins[index] is None:
-            fins[index] = time
-        if segment.acknowledges is not None and not segment.flags & RST:
-            other = 1 - segment.side
-            acknowledged[index][other] = max(acknowledged[index][other], segment.acknowledges)
-        if segment.payload:
-            directions[index, segment.side].passed(segment.position, len(segment.payload), time, packet)
-    ends = []
-    for index in range(count):
-        reset, fin = resets[index], fins[index]
-        ended_by: Literal["rst", "fin", "open"] = "rst" if reset is not None else "fin" if fin is not None else "open"
-        positions = (acknowledged[index][0], acknowledged[index][1])
-        ends.append(ConnectionTruth(ended_by, reset if reset is not None else fin, last[index], positions))
-    return ends
-
-
-class _Direction:
-    """How far a direction of a connection has passed the capture point without a gap."""
-
-    def __init__(self, transmissions: list[Transmission]) -> None:
-        self._transmissions = sorted(transmissions, key=lambda transmission: transmission.start)
-        self._covered = 0
-        self._ahead: dict[int, int] = {}
-        self._next = 0
-
-    def passed(self, position: int, length: int, time: int, packet: int) -> None:
-        self._ahead[position] = max(self._ahead.get(position, 0), position + length)
-        while reachable := [start for start in self._ahead if start <= self._covered]:
-            self._covered = max(self._covered, self._ahead.pop(reachable[0]))
-        while self._next < len(self._transmissions):
-            transmission = self._transmissions[self._next]
-            transmission.begun = transmission.begun or transmission.start < self._covered
-            if transmission.start + len(transmission.outgoing.frame) > self._covered:
-                return
-            transmission.seen, transmission.packet = time, packet
-            self._next += 1
 
 
 def confirm(log: Log) -> None:

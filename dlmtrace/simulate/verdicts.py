@@ -8,11 +8,12 @@ connection ended, and those whose numbers were given out before what the new con
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from typing import Literal, NamedTuple
 
-from dlmtrace.simulate.truth import ConnectionTruth, Epoch, FrameTruth, Log, Stream, Transmission
+from dlmtrace.simulate.sightings import ConnectionTruth
+from dlmtrace.simulate.truth import Epoch, FrameTruth, Log, Stream, Transmission
 
 Verdict = Literal["safe", "unsafe", "reset", "unprotected", "inconclusive"]
 
@@ -101,7 +102,14 @@ def reconnects(log: Log, connections: list[ConnectionTruth]) -> list[Reconnect]:
     for key in sorted(log.streams):
         stream = log.streams[key]
         found += _sequenced(stream, connections) if stream.reliable else _bare(stream, connections)
-    return found
+    holed = {log.pair_of(index) for index, connection in enumerate(connections) if connection.holes}
+    return [_doubted(entry) if frozenset((entry.sender, entry.receiver)) in holed else entry for entry in found]
+
+
+def _doubted(reconnect: Reconnect) -> Reconnect:
+    """Bytes that never passed the capture point leave its reader in doubt."""
+    doubt: frozenset[Verdict] = frozenset({"inconclusive"})
+    return replace(reconnect, also=reconnect.also | doubt - {reconnect.verdict})
 
 
 class _Change(NamedTuple):
@@ -256,7 +264,7 @@ def _bare(stream: Stream, connections: list[ConnectionTruth]) -> list[Reconnect]
     for old, new in pairwise(_parts(stream.bare)):
         ended_by, ended = _end(old, new.began, connections)
         acknowledged = connections[old.connection].acknowledged[old.entries[0][0].side]
-        hit = [frame.place for t, frame in old.entries if t.start + len(t.outgoing.frame) > acknowledged]
+        hit = [frame.place for t, frame in old.entries if t.end > acknowledged]
         lost = [frame.place for _, frame in old.entries if frame.delivered is None]
         found.append(
             Reconnect(

@@ -362,6 +362,23 @@ def test_a_cut_that_heals_in_time_is_no_reconnect() -> None:
     assert outcome.reconnects == []
 
 
+def test_what_a_cut_swallowed_before_the_capture_point_leaves_a_hole_in_the_capture_of_a_dead_connection() -> None:
+    """Node 1 sends 0 into its cut link and misses the RST; later its ACK for 0 comes behind the bytes of its own 0."""
+    outcome = play(
+        "5.14",
+        Cut(T, 1, 3 * SECOND),
+        Send(T, 2, 1, 1),
+        Reset(T + MILLISECOND, (1, 2), reaches=(2,)),
+        Send(T + 3 * MILLISECOND, 1, 2, 1),
+        until=8 * SECOND,
+    )
+    assert outcome.received(1, 2) == outcome.received(2, 1) == [0]
+    swallowed = outcome.streams[1, 2].epochs[0].frames[0].transmissions[0]
+    assert swallowed.seen is None
+    assert outcome.connections[swallowed.connection].holes
+    assert all("inconclusive" in (entry.verdict, *entry.also) for entry in outcome.reconnects)
+
+
 def test_a_reset_of_the_connection_that_carries_no_data_of_a_stream_is_no_reconnect_of_it() -> None:
     """From 6.2 on it makes the node repeat on the healthy connection what is unconfirmed."""
     outcome = play("6.7", Send(T, 1, 2, 2), Reset(T + SECOND // 2, (1, 2), carrying=2), Send(T + SECOND, 1, 2, 1))
