@@ -68,8 +68,7 @@ class FrameRules:
             return
         header = gather(batch.buffer, HEADER, skip["offset"].reshape(1))[0]
         wrong = f"below {HEADER.itemsize}" if header["h_length"] < HEADER.itemsize else f"above {MAXIMUM_LENGTH}"
-        skipped = {"bytes_skipped": int(skip["length"])}
-        self._ranges.add("FRM101", f"h_length {header['h_length']} is {wrong}", where, amounts=skipped)
+        self._ranges.add("FRM101", f"h_length {header['h_length']} is {wrong}", where)
 
     def _judge(self, frame: _Frame) -> None:
         if not self._losses.sure(frame.place):

@@ -30,17 +30,23 @@ class Identities:
     """Learns the node id behind each address from the first frame that comes from there.
 
     Where both ends of a connection have one address (two programs on one machine) addresses say nothing, and ``host``
-    asks ``fallback``, as for an address that nothing is known of.
+    asks ``fallback``.
     """
 
     def __init__(self, fallback: Host) -> None:
         self._fallback = fallback
         self._ids: dict[Address, int] = {}
+        self._unknown: dict[Address, int] = {}  # negative numbers for those that were asked for before they were known
+        self.renamed: dict[int, int] = {}
+        """Negative numbers that became node ids with the present batch."""
 
     def host(self, connection: Connection, side: int) -> int:
-        """Node at one side of a connection, negative while it is not known."""
-        known = self.known(connection, side)
-        return self._fallback(connection, side) if known == NOBODY else known
+        """Node at one side of a connection; a negative number of its address while that is not known."""
+        if address_of(connection, 0) == address_of(connection, 1):
+            return self._fallback(connection, side)
+        address = address_of(connection, side)
+        known = self._ids.get(address)
+        return self._unknown.setdefault(address, -2 - len(self._unknown)) if known is None else known
 
     def known(self, connection: Connection, side: int) -> int:
         """What is learnt of the address at this side; NOBODY when nothing is, or nothing can be."""
@@ -48,10 +54,17 @@ class Identities:
             return NOBODY
         return self._ids.get(address_of(connection, side), NOBODY)
 
+    def name(self, host: int) -> int:
+        """What ``host`` says now of the one that it gave this number before."""
+        return self.renamed.get(host, host)
+
     def learn(self, connection: Connection, side: int, node: int) -> None:
         """This node sends from this address."""
+        address = address_of(connection, side)
         if len(self._ids) < LIMIT:
-            self._ids[address_of(connection, side)] = node
+            self._ids[address] = node
+            if address in self._unknown:
+                self.renamed[self._unknown[address]] = node
 
 
 class IdentityRule:
@@ -63,6 +76,7 @@ class IdentityRule:
 
     def feed(self, batch: FrameBatch) -> None:
         """The frames of a batch."""
+        self._identities.renamed.clear()
         for event in batch.events:
             if event.kind == "open":
                 for side in (0, 1):

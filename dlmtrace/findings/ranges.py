@@ -47,6 +47,7 @@ def place(batch: FrameBatch, index: int) -> Place:
 @dataclass(slots=True)
 class _Range:
     finding: Finding
+    first: Place
     last_time: int
 
 
@@ -58,44 +59,52 @@ class Ranges:
         self._open: dict[tuple[str, str, int, int], _Range] = {}
 
     def add(
-        self, code: str, message: str, where: Place, *, count: int = 1, amounts: dict[str, int] | None = None
+        self,
+        code: str,
+        message: str,
+        where: Place,
+        *,
+        count: int = 1,
+        last: Place | None = None,
+        amounts: dict[str, int] | None = None,
     ) -> None:
-        """One more.  Messages that differ in numbers only go together, under the first; ``amounts`` add up."""
+        """One more, or ``count`` more up to ``last``.
+
+        Messages that differ in numbers only go together, under the first; ``amounts`` add up in the evidence.
+        """
         key = (code, message.translate(_WITHOUT_NUMBERS), where.connection.index, where.side)
-        packet = int(where.row["packet"])
         found = self._open.get(key)
         if found is None or where.time - found.last_time > GAP:
             if found is not None:
-                self.report(found.finding)
-            found = self._open[key] = _Range(self.finding(code, message, where), where.time)
-        finding, found.last_time = found.finding, where.time
+                self._report(found)
+            packet = int(where.row["packet"])
+            finding = Finding(code, message, packet=packet, time=where.time, seq_first=where.number, count=0)
+            found = self._open[key] = _Range(finding, where, where.time)
+        last = last or where
+        finding, found.last_time = found.finding, last.time
         finding.count += count
-        finding.evidence["last_packet"] = packet_number(packet)
-        if where.number is not None:
-            finding.seq_last = where.number
+        finding.evidence["last_packet"] = packet_number(int(last.row["packet"]))
+        if last.number is not None:
+            finding.seq_last = last.number
         for name, amount in (amounts or {}).items():
             finding.evidence[name] = finding.evidence.get(name, 0) + amount
-
-    def finding(self, code: str, message: str, where: Place) -> Finding:
-        """A finding at this place that counts nothing yet."""
-        sender, receiver = self.node(where.connection, where.side), self.node(where.connection, 1 - where.side)
-        packet, number = int(where.row["packet"]), where.number
-        return Finding(
-            code, message, sender, receiver, where.connection.name, packet, where.time, number, number, count=0
-        )
-
-    def node(self, connection: Connection, side: int) -> int | None:
-        """Node at one side of a connection, None while it is not known."""
-        host = self.host(connection, side)
-        return None if host < 0 else host
 
     def settle(self, now: int) -> None:
         """Report the ranges that nothing was added to for a while; ``now`` is capture time, ns."""
         for key in [key for key, found in self._open.items() if now - found.last_time > GAP]:
-            self.report(self._open.pop(key).finding)
+            self._report(self._open.pop(key))
 
     def finish(self) -> None:
         """Report the others."""
         for found in self._open.values():
-            self.report(found.finding)
+            self._report(found)
         self._open.clear()
+
+    def _report(self, found: _Range) -> None:
+        """Only now it is known for sure who was at either end."""
+        connection, side = found.first.connection, found.first.side
+        sender, receiver = self.host(connection, side), self.host(connection, 1 - side)
+        found.finding.sender = None if sender < 0 else sender
+        found.finding.receiver = None if receiver < 0 else receiver
+        found.finding.connection = connection.name
+        self.report(found.finding)

@@ -30,7 +30,7 @@ class Rules:
             IdentityRule(identities, self._ranges, self._losses),
             FrameRules(self._ranges, self._losses),
             PayloadRules(self._ranges, self._losses),
-            VersionRules(self._ranges, self._losses),
+            VersionRules(identities, self._ranges, self._losses),
         )
         self._clock = 0  # ns, the highest time so far
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dlmtrace.findings.frames import NEWEST, dotted, is_of_dlm
+from dlmtrace.findings.identity import Identities
 from dlmtrace.findings.losses import Losses
 from dlmtrace.findings.ranges import Place, Ranges, place
 from dlmtrace.framing.frames import FrameBatch
@@ -39,7 +40,8 @@ Key = tuple[int, int]
 class _Wait:
     """Frames that are trouble or not, as later ones will tell."""
 
-    place: Place
+    first: Place
+    last: Place
     version: int
     text: str
     count: int = 1
@@ -50,7 +52,7 @@ class _Direction:
     """What one node says to another."""
 
     version: int | None = None
-    heard: int | None = None  # ordinal of its first frame
+    first: Place | None = None  # its first frame
     numbered: bool = False  # has it sent OPTS?
     change: _Wait | None = None  # another version than before: was the node restarted?
     bare: _Wait | None = None  # bare messages: which version does the peer speak?
@@ -59,8 +61,8 @@ class _Direction:
 class VersionRules:
     """Compares by columns; one by one goes what differs from what is known of its sender, and what comes first."""
 
-    def __init__(self, ranges: Ranges, losses: Losses) -> None:
-        self._ranges, self._losses = ranges, losses
+    def __init__(self, identities: Identities, ranges: Ranges, losses: Losses) -> None:
+        self._identities, self._ranges, self._losses = identities, ranges, losses
         self._directions: dict[Key, _Direction] = {}
         self._mixed: set[frozenset[int]] = set()  # pairs that are told
         self._first: dict[frozenset[int], Place | None] = {}  # a pair's first frame while it may be a wrong one
@@ -70,6 +72,8 @@ class VersionRules:
         """The frames of a batch."""
         if not len(batch):
             return
+        if self._identities.renamed:
+            self._rename()
         keys = [self._key(batch, carrier) for carrier in batch.ends.number.tolist()]
         for key in keys:
             for each in (key, key[::-1]):
@@ -78,15 +82,22 @@ class VersionRules:
                 self._directions.setdefault(each, _Direction())
         self._begin_pairs(batch, keys)
         self._compare(batch, keys)
-        for key, row in zip(keys, batch.ends.first.tolist(), strict=True):
-            self._compare_pair(batch, row, key)
+        for key in keys:
+            self._compare_pair(key)
         self._see_bare(batch, keys)
         self._settle_changes(batch, keys)
         self._see_first_numbers(batch, keys)
 
     def _key(self, batch: FrameBatch, carrier: int) -> Key:
         connection, side = batch.connections[carrier >> 1], carrier & 1
-        return self._ranges.host(connection, side), self._ranges.host(connection, 1 - side)
+        return self._identities.host(connection, side), self._identities.host(connection, 1 - side)
+
+    def _rename(self) -> None:
+        """What was kept of addresses belongs to the nodes that they turned out to be."""
+        name = self._identities.name
+        self._directions = {(name(one), name(two)): kept for (one, two), kept in self._directions.items()}
+        self._first = {frozenset(map(name, pair)): kept for pair, kept in self._first.items()}
+        self._changing = {(name(one), name(two)) for one, two in self._changing}
 
     # VER601
 
@@ -106,13 +117,13 @@ class VersionRules:
         direction, where = self._directions[key], place(batch, row)
         assert direction.version is not None
         version, change = int(batch.header["h_version"][row]), direction.change
-        if change is not None and change.place.connection is where.connection and change.version == version:
-            change.count += 1
+        if change is not None and change.first.connection is where.connection and change.version == version:
+            change.count, change.last = change.count + 1, where
             return
         text = f"h_version {dotted(version)} from a node that spoke {dotted(direction.version)} before"
         introduces = batch.header["h_cmd"][row] == Command.RCOM and batch.type[row] == RecoveryType.STATUS
         if change is None and introduces and _begins(where):
-            direction.change = _Wait(where, version, text)
+            direction.change = _Wait(where, where, version, text)
             self._changing.add(key)
         else:
             self._ranges.add("VER601", text, where)
@@ -125,12 +136,12 @@ class VersionRules:
             answers = [index for index, each in enumerate(keys) if each == key[::-1]]
             answered = np.isin(batch.ends.of, answers) & (batch.command == Command.RCOM)
             answered &= (batch.type == RecoveryType.STATUS_REPLY) & (
-                batch.frames["ordinal"] > change.place.row["ordinal"]
+                batch.frames["ordinal"] > change.first.row["ordinal"]
             )
             if answered.any():
-                direction.version = change.version
-            elif int(batch.frames["time"][-1]) - change.place.time >= REPLY_TIMEOUT:
-                self._ranges.add("VER601", change.text, change.place, count=change.count)
+                direction.version, direction.first = change.version, change.first
+            elif int(batch.frames["time"][-1]) - change.first.time >= REPLY_TIMEOUT:
+                self._ranges.add("VER601", change.text, change.first, count=change.count, last=change.last)
             else:
                 continue
             direction.change = None
@@ -150,37 +161,40 @@ class VersionRules:
             where = place(batch, row)
             if self._losses.sure(where):
                 self._ranges.add("VER602", _bare(batch, row), where)
-        senders, first, counts = np.unique(batch.ends.of[rows[peers == 0]], return_index=True, return_counts=True)
-        unknown = rows[peers == 0][first]
-        for sender, row, count in zip(senders.tolist(), unknown.tolist(), counts.tolist(), strict=True):
-            direction = self._directions[keys[sender]]
+        unknown = rows[peers == 0]
+        for sender in np.unique(batch.ends.of[unknown]).tolist():
+            mine = unknown[batch.ends.of[unknown] == sender]
+            first, last, direction = place(batch, mine[0]), place(batch, mine[-1]), self._directions[keys[sender]]
             if direction.bare is not None:
-                direction.bare.count += count
-            elif self._losses.sure(place(batch, row)):
-                direction.bare = _Wait(place(batch, row), NEWEST, _bare(batch, row), count)
+                direction.bare.count, direction.bare.last = direction.bare.count + len(mine), last
+            elif self._losses.sure(first):
+                direction.bare = _Wait(first, last, NEWEST, _bare(batch, mine[0]), len(mine))
 
-    def _compare_pair(self, batch: FrameBatch, row: int, key: Key) -> None:
+    def _compare_pair(self, key: Key) -> None:
         direction, back = self._directions[key], self._directions[key[::-1]]
         if direction.version is None:
             return
         if back.bare is not None:
             if direction.version == NEWEST:
-                self._ranges.add("VER602", back.bare.text, back.bare.place, count=back.bare.count)
+                bare = back.bare
+                self._ranges.add("VER602", bare.text, bare.first, count=bare.count, last=bare.last)
             back.bare = None
         if back.version in (None, direction.version) or min(key) < 0 or frozenset(key) in self._mixed:
             return
         self._mixed.add(frozenset(key))
         versions = sorted((each.version or 0, node) for each, node in ((direction, key[0]), (back, key[1])))
         text = " and ".join(f"node {node} speaks {dotted(version)}" for version, node in versions)
-        self._ranges.add("VER605", f"{text}: nothing is numbered, what a reset loses is lost", place(batch, row))
+        firsts = [each.first for each in (direction, back) if each.first is not None]
+        later = max(firsts, key=lambda where: int(where.row["ordinal"]))
+        self._ranges.add("VER605", f"{text}: nothing is numbered, what a reset loses is lost", later)
 
     # VER603, VER604
 
     def _begin_pairs(self, batch: FrameBatch, keys: list[Key]) -> None:
         for key, row in sorted(zip(keys, batch.ends.first.tolist(), strict=True), key=lambda item: item[1]):
             direction, pair = self._directions[key], frozenset(key)
-            if direction.heard is None:
-                direction.heard = int(batch.frames["ordinal"][row])
+            if direction.first is None:
+                direction.first = place(batch, row)
             if pair not in self._first:
                 where = place(batch, row)
                 introduces = batch.command[row] == Command.RCOM and int(batch.type[row]) in INTRODUCTIONS
@@ -205,7 +219,7 @@ class VersionRules:
             if fresh and began is not None:
                 self._ranges.add("VER603", "the pair does not begin with RCOM STATUS or NAMES", began)
             self._first[pair] = None
-            spoken = back.heard is not None and back.heard < int(where.row["ordinal"])
+            spoken = back.first is not None and back.first.row["ordinal"] < where.row["ordinal"]
             if fresh and not spoken and where.connection.handshake_seen:
                 self._ranges.add("VER604", "OPTS before any frame of the peer", where)
 
