@@ -163,7 +163,7 @@ class Framer:
         index = np.array(plain, np.int64)
         low = np.array([stretches[i].low for i in plain], np.int64)
         high = np.array([stretches[i].high for i in plain], np.int64)
-        chains = chain(buffer, low, high)
+        chains = chain(buffer, low, high, table.ends - table.rows.length)
         command = buffer[chains.offset + COMMAND_OFFSET]
         numbered = (command == Command.OPTS) | (command == Command.ACK)
         frames = np.bincount(chains.stretch, minlength=len(plain))

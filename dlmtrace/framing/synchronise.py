@@ -18,9 +18,9 @@ from dlmtrace.framing.frames import CUT, MISSING, UNFINISHED, WHOLE
 from dlmtrace.wire.columns import HEADER, OPTIONS
 from dlmtrace.wire.enums import Command
 from dlmtrace.wire.header import MAXIMUM_LENGTH
+from dlmtrace.wire.signature import NEWEST, looks_like_header
 
 _FIELDS = struct.Struct("<IIIHBB")  # of HEADER; a test holds the two together
-_MAJOR = 0x00030000
 _NOT_OPTIONS = (Command.MSG, Command.RCOM, Command.FIN)
 
 HOLE, BAD_LENGTH, BAD_HEADER, MID_STREAM, STREAM_END = range(5)
@@ -68,13 +68,7 @@ class Found:
 def is_plausible(header: tuple[int, ...]) -> bool:
     """Does it look like the header of a frame of protocol 3.0 … 3.2 (protocol page §1.4)?"""
     version, _, _, length, command, pad = header
-    return (
-        version & ~0xFF == _MAJOR
-        and version & 0xFF <= 2
-        and HEADER.itemsize <= length <= MAXIMUM_LENGTH
-        and Command.MSG <= command <= Command.FIN
-        and pad == 0
-    )
+    return looks_like_header(version, length, command, pad)
 
 
 def walk(data: memoryview, low: int, high: int, position: int, framing: Framing, closed: int | None) -> Found:
@@ -192,7 +186,7 @@ def _is_start(
 def _may_be_carried(data: memoryview, low: int, at: int, header: tuple[int, ...], framing: Framing) -> bool:
     """May this be the header of a frame inside an OPTS frame whose own header is not there?"""
     command = header[4]
-    if command not in _NOT_OPTIONS or header[0] != _MAJOR + 2:
+    if command not in _NOT_OPTIONS or header[0] != NEWEST:
         return False
     if at - low >= OPTIONS.itemsize:
         options = data[at - OPTIONS.itemsize : at]

@@ -1,8 +1,10 @@
 """From a known frame start, all frames of many stretches of bytes at once.
 
-A frame begins where the one before ends (protocol page §1.2).  All places that look like a header are found by columns;
-where they prove a chain without a gap from the known start, they are the frames.  A stretch that holds anything else (a
-frame that only looks like one to a kernel, a name that looks like a header, trouble) is left to the exact walk.
+A frame begins where the one before ends (protocol page §1.2).  Most segments begin with a frame, so chains are walked
+from all of them in lockstep; where a chain arrives just where the next one began, both are proved.  Where segments cut
+frames, all places that look like a header are found instead, and prove themselves in the same way: by forming a chain
+without a gap from the known start.  A stretch that holds anything else (a frame that only looks like one to a kernel,
+trouble) is left to the exact walk.
 """
 
 from __future__ import annotations
@@ -12,14 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from dlmtrace.gather import gather
+from dlmtrace.gather import every_place, gather
 from dlmtrace.wire.columns import HEADER, OPTIONS
-from dlmtrace.wire.enums import Command
-from dlmtrace.wire.header import MAXIMUM_LENGTH
+from dlmtrace.wire.signature import look_like_headers
 
 Int = npt.NDArray[np.int64]
 
-_INNER = HEADER.itemsize + OPTIONS.itemsize
+LENGTH: np.dtype[np.uint16] = HEADER.fields["h_length"][0]  # type: ignore[index]
+LENGTH_OFFSET: int = HEADER.fields["h_length"][1]  # type: ignore[index]
 
 
 @dataclass(slots=True)
@@ -34,7 +36,7 @@ class Chains:
     proved: npt.NDArray[np.bool_]
 
 
-def plausible_headers(buffer: npt.NDArray[np.uint8], end: int) -> tuple[Int, npt.NDArray[np.void]]:
+def places_like_headers(buffer: npt.NDArray[np.uint8], end: int) -> tuple[Int, npt.NDArray[np.void]]:
     """Offsets below ``end`` where a header of protocol 3.0 … 3.2 may begin (protocol page §1.4), and these headers."""
     version = buffer[: end + 3]
     hits = np.zeros(-(-end // 8) * 8, bool)
@@ -46,15 +48,76 @@ def plausible_headers(buffer: npt.NDArray[np.uint8], end: int) -> tuple[Int, npt
     row, column = np.nonzero(hits.reshape(-1, 8)[eights])
     offset = eights[row] * 8 + column
     header = gather(buffer, HEADER, offset)
-    length = header["h_length"]
-    good = (header["h_pad"] == 0) & (length >= HEADER.itemsize) & (length <= MAXIMUM_LENGTH)
-    good &= (header["h_cmd"] >= Command.MSG) & (header["h_cmd"] <= Command.FIN)
+    good = look_like_headers(header)
     return offset[good], header[good]
 
 
-def chain(buffer: npt.NDArray[np.uint8], low: Int, high: Int) -> Chains:
-    """Frames of the stretches low[i] … high[i] of ``buffer`` (in order, disjoint), each beginning at low[i]."""
-    offset, header = plausible_headers(buffer, int(high[-1]))
+def chain(buffer: npt.NDArray[np.uint8], low: Int, high: Int, begins: Int) -> Chains:
+    """Frames of the stretches low[i] … high[i] of ``buffer`` (in order, disjoint), each beginning at low[i].
+
+    ``begins`` are places where a frame is likely to begin: where segments begin (rising).
+    """
+    header = gather(buffer, HEADER, begins)
+    carried = np.zeros(len(begins), bool)  # may that be the header inside an OPTS frame, whose options end just there?
+    behind = np.flatnonzero(begins >= OPTIONS.itemsize)
+    options = every_place(buffer, "<u8")[begins[behind] - OPTIONS.itemsize]
+    carried[behind] = options == header["h_cmd"][behind]
+    likely = begins[look_like_headers(header) & ~carried]
+    if 2 * len(likely) < len(begins):
+        return _by_signature(buffer, low, high)
+    chains = _in_lockstep(buffer, low, high, likely)
+    rest = np.flatnonzero(~chains.proved)
+    if not len(rest):
+        return chains
+    others = _by_signature(buffer, low[rest], high[rest])
+    offset = np.concatenate((chains.offset, others.offset))
+    order = np.argsort(offset, kind="stable")
+    length = np.concatenate((chains.length, others.length))[order]
+    stretch = np.concatenate((chains.stretch, rest[others.stretch]))[order]
+    chains.stop[rest], chains.proved[rest] = others.stop, others.proved
+    return Chains(offset[order], length, stretch, chains.stop, chains.proved)
+
+
+def _in_lockstep(buffer: npt.NDArray[np.uint8], low: Int, high: Int, likely: Int) -> Chains:
+    """Chains from every likely place, a frame of each a round, up to where the next chain began."""
+    starts = np.union1d(low, likely)
+    of_stretch = np.searchsorted(low, starts, "right") - 1
+    inside = (of_stretch >= 0) & (starts < high[of_stretch])
+    starts, of_stretch = starts[inside], of_stretch[inside]
+    end = high[of_stretch]
+    limit = np.minimum(np.append(starts[1:], high[-1]), end)
+    lengths = every_place(buffer, LENGTH)
+    cursor, active = starts.copy(), np.arange(len(starts))
+    found = [starts[:0]]
+    while len(active):
+        at = cursor[active]
+        length = lengths[at + LENGTH_OFFSET].astype(np.int64)
+        behind = at + length
+        whole = (behind <= end[active]) & (length >= HEADER.itemsize) & (at + HEADER.itemsize <= end[active])
+        active, at, behind = active[whole], at[whole], behind[whole]
+        found.append(at)
+        cursor[active] = behind
+        active = active[behind < limit[active]]
+    offset = np.sort(np.concatenate(found))
+    stretch = np.searchsorted(low, offset, "right") - 1
+    header = gather(buffer, HEADER, offset)
+    proved = np.ones(len(low), bool)
+    proved[stretch[~look_like_headers(header)]] = False
+    joined = (cursor[:-1] == starts[1:]) | (of_stretch[:-1] != of_stretch[1:])
+    proved[of_stretch[:-1][~joined]] = False
+    stop = low.copy()
+    stop[of_stretch] = cursor  # of several chains of a stretch the last one counts
+    rest = high - stop
+    begun = np.flatnonzero(rest >= HEADER.itemsize)
+    unfinished = gather(buffer, HEADER, stop[begun])
+    proved[begun] &= look_like_headers(unfinished) & (unfinished["h_length"] > rest[begun])
+    whole = proved[stretch]
+    return Chains(offset[whole], header["h_length"].astype(np.int64)[whole], stretch[whole], stop, proved)
+
+
+def _by_signature(buffer: npt.NDArray[np.uint8], low: Int, high: Int) -> Chains:
+    """Chains of everything that looks like a header."""
+    offset, header = places_like_headers(buffer, int(high[-1]))
     stretch = np.searchsorted(low, offset, "right") - 1
     inside = (stretch >= 0) & (offset + HEADER.itemsize <= high[stretch])
     offset, header, stretch = offset[inside], header[inside], stretch[inside]

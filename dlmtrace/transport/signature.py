@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from dlmtrace.capture.segments import Chunks, Segments, Traffic
 from dlmtrace.gather import gather
 from dlmtrace.transport.columns import Columns, select
 from dlmtrace.wire.columns import HEADER
-from dlmtrace.wire.enums import Command
-from dlmtrace.wire.header import MAXIMUM_LENGTH
+from dlmtrace.wire.signature import look_like_headers
 
 
 class PortFinder:
@@ -32,13 +30,13 @@ class PortFinder:
     def _look(self, rows: Segments | Chunks) -> None:
         candidates = np.flatnonzero(rows.captured >= HEADER.itemsize)
         header = gather(rows.buffer, HEADER, rows.data[candidates])
-        good = _plausible(header)
+        good = look_like_headers(header)
         candidates, header = candidates[good], header[good]
         behind = rows.data[candidates] + header["h_length"]
         left = rows.data[candidates] + rows.captured[candidates] - behind
         proved = left == 0
         more = np.flatnonzero(left >= HEADER.itemsize)
-        proved[more] = _plausible(gather(rows.buffer, HEADER, behind[more]))
+        proved[more] = look_like_headers(gather(rows.buffer, HEADER, behind[more]))
         hits = candidates[proved]
         lower = np.minimum(rows.source_port[hits], rows.destination_port[hits])
         self.ports.update(np.unique(lower).tolist())
@@ -47,12 +45,3 @@ class PortFinder:
         ports = np.array(sorted(self.ports), np.int64)
         chosen = np.isin(rows.source_port, ports) | np.isin(rows.destination_port, ports)
         return rows if chosen.all() else select(rows, chosen)
-
-
-def _plausible(header: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
-    """Does it look like the header of a frame of protocol 3.0 … 3.2?"""
-    length = header["h_length"]
-    good = (header["h_version"] >> 8 == 0x300) & (header["h_version"] & 0xFF <= 2) & (header["h_pad"] == 0)
-    good &= (header["h_cmd"] >= Command.MSG) & (header["h_cmd"] <= Command.FIN)
-    verdict: npt.NDArray[np.bool_] = good & (length >= HEADER.itemsize) & (length <= MAXIMUM_LENGTH)
-    return verdict
