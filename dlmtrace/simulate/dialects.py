@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 SECOND = 1_000_000_000
@@ -77,50 +77,42 @@ class Dialect:
         return self.version == VERSION_3_2
 
 
-def _merged(name: str, acknowledging: Acknowledging, reconnecting: Reconnecting, **rules: bool | int) -> Dialect:
-    return Dialect(name, VERSION_3_2, acknowledging, Resending.SOCKET_ERROR, reconnecting, **rules)  # type: ignore[arg-type]
-
-
-_SHORT = {"shutdown_timeout": 5 * SECOND, "close_timeout": 5 * SECOND}
-_OLD_TERMINATION = {"stuck_reset": True, "acknowledges_every_fin": True}
+_BARE = Dialect("3.1", VERSION_3_1, Acknowledging.NEVER, Resending.NEVER, Reconnecting.NEXT_SEND)
+_SERIES = Dialect(
+    "v3",
+    VERSION_3_2,
+    Acknowledging.EVERY_FRAME,
+    Resending.ACKS_AND_TIMER,
+    Reconnecting.NEXT_SEND,
+    queues_future=True,
+    shutdown_timeout=300 * SECOND,
+)
+_5_14 = Dialect(
+    "5.14",
+    VERSION_3_2,
+    Acknowledging.EXPECTED_FRAME,
+    Resending.SOCKET_ERROR,
+    Reconnecting.AT_ONCE,
+    stuck_reset=True,
+    acknowledges_every_fin=True,
+)
+_5_15 = replace(_5_14, name="5.15", acknowledging=Acknowledging.RECEIVE_RUN)
+_6_1_STABLE = replace(_5_15, name="6.1.y", acknowledges_every_fin=False)
+_6_2 = replace(_5_15, name="6.2", reconnecting=Reconnecting.FAILED_SEND)
+_6_3 = replace(
+    _6_2,
+    name="6.3",
+    stuck_reset=False,
+    acknowledges_every_fin=False,
+    shutdown_timeout=5 * SECOND,
+    close_timeout=5 * SECOND,
+)
+_6_5 = replace(_6_3, name="6.5", acknowledging=Acknowledging.COUNTED)
+_6_6 = replace(_6_5, name="6.6", any_first_frame=True, names_in_options=True)
+_6_7 = replace(_6_6, name="6.7", acknowledges_first=True)
 
 DIALECTS = {
-    dialect.name: dialect
-    for dialect in (
-        Dialect("3.1", VERSION_3_1, Acknowledging.NEVER, Resending.NEVER, Reconnecting.NEXT_SEND),
-        Dialect(
-            "v3",
-            VERSION_3_2,
-            Acknowledging.EVERY_FRAME,
-            Resending.ACKS_AND_TIMER,
-            Reconnecting.NEXT_SEND,
-            queues_future=True,
-            shutdown_timeout=300 * SECOND,
-        ),
-        _merged("5.14", Acknowledging.EXPECTED_FRAME, Reconnecting.AT_ONCE, **_OLD_TERMINATION),
-        _merged("5.15", Acknowledging.RECEIVE_RUN, Reconnecting.AT_ONCE, **_OLD_TERMINATION),
-        _merged("6.1.y", Acknowledging.RECEIVE_RUN, Reconnecting.AT_ONCE, stuck_reset=True),
-        _merged("6.2", Acknowledging.RECEIVE_RUN, Reconnecting.FAILED_SEND, **_OLD_TERMINATION),
-        _merged("6.3", Acknowledging.RECEIVE_RUN, Reconnecting.FAILED_SEND, **_SHORT),
-        _merged("6.5", Acknowledging.COUNTED, Reconnecting.FAILED_SEND, **_SHORT),
-        _merged(
-            "6.6",
-            Acknowledging.COUNTED,
-            Reconnecting.FAILED_SEND,
-            any_first_frame=True,
-            names_in_options=True,
-            **_SHORT,
-        ),
-        _merged(
-            "6.7",
-            Acknowledging.COUNTED,
-            Reconnecting.FAILED_SEND,
-            any_first_frame=True,
-            names_in_options=True,
-            acknowledges_first=True,
-            **_SHORT,
-        ),
-    )
+    dialect.name: dialect for dialect in (_BARE, _SERIES, _5_14, _5_15, _6_1_STABLE, _6_2, _6_3, _6_5, _6_6, _6_7)
 }
 """Dialects by name; each holds from the release of its name to the next one.
 
