@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from dlmtrace.capture.packets import packet_number
 from dlmtrace.framing.frames import FrameBatch
 from dlmtrace.streams.results import Finding
-from dlmtrace.transport.connections import Connection
+from dlmtrace.transport.connections import Connection, ConnectionEvent
 
 GAP = 1_000_000_000
 """ns of capture time without more of it that end a range."""
@@ -21,10 +21,10 @@ Host = Callable[[Connection, int], int]
 
 
 class Place(NamedTuple):
-    """Where something is, also when its batch is gone: ``row`` is of dtype FRAME, HOLE or SKIP."""
+    """Where something is, also when its batch is gone."""
 
     connection: Connection
-    row: Any
+    row: Any  # of dtype FRAME, HOLE or SKIP, or a dict with as much of it as is known
     number: int | None  # h_seq of what it is about
 
     @property
@@ -44,6 +44,11 @@ def place(batch: FrameBatch, index: int) -> Place:
     return Place(batch.connections[int(row["connection"])], row, None if number < 0 else number)
 
 
+def place_of_event(event: ConnectionEvent, side: int) -> Place:
+    """Where something happened to a connection; ``side`` counts as the sender."""
+    return Place(event.connection, {"side": side, "packet": event.packet, "time": event.time}, None)
+
+
 @dataclass(slots=True)
 class _Range:
     finding: Finding
@@ -56,7 +61,7 @@ class Ranges:
 
     def __init__(self, host: Host, report: Callable[[Finding], None]) -> None:
         self.host, self.report = host, report
-        self._open: dict[tuple[str, str, int, int], _Range] = {}
+        self._open: dict[tuple[str, str, Hashable], _Range] = {}
 
     def add(
         self,
@@ -66,13 +71,15 @@ class Ranges:
         *,
         count: int = 1,
         last: Place | None = None,
+        together: Hashable = None,
         amounts: dict[str, int] | None = None,
     ) -> None:
         """One more, or ``count`` more up to ``last``.
 
-        Messages that differ in numbers only go together, under the first; ``amounts`` add up in the evidence.
+        What comes from one end of one connection goes together, or else all with the same ``together``, when the
+        messages differ in numbers only; the first one is kept.  ``amounts`` add up in the evidence.
         """
-        key = (code, message.translate(_WITHOUT_NUMBERS), where.connection.index, where.side)
+        key = (code, message.translate(_WITHOUT_NUMBERS), together or (where.connection.index, where.side))
         found = self._open.get(key)
         if found is None or where.time - found.last_time > GAP:
             if found is not None:

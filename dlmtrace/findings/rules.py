@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from dlmtrace.capture.packets import CaptureFact
 from dlmtrace.capture.segments import TrafficSummary
+from dlmtrace.findings.connections import FlappingRule, PartialFrameRule
 from dlmtrace.findings.frames import FrameRules
 from dlmtrace.findings.identity import Identities, IdentityRule
 from dlmtrace.findings.losses import Losses
@@ -31,7 +32,9 @@ class Rules:
             FrameRules(self._ranges, self._losses),
             PayloadRules(self._ranges, self._losses),
             VersionRules(identities, self._ranges, self._losses),
+            FlappingRule(identities, self._ranges),
         )
+        self._partial_frames = PartialFrameRule(identities, self._ranges, self._losses)
         self._clock = 0  # ns, the highest time so far
 
     def feed(self, batch: FrameBatch) -> None:
@@ -39,10 +42,12 @@ class Rules:
         self._losses.feed(batch)
         for rule in self._rules:
             rule.feed(batch)
+        self._partial_frames.feed(batch)
         if len(batch):
             self._clock = max(self._clock, int(batch.frames["time"][-1]))
         self._ranges.settle(self._clock)
 
     def finish(self, facts: list[CaptureFact], traffic: TrafficSummary) -> None:
         """The capture is over."""
+        self._partial_frames.finish()
         self._ranges.finish()
