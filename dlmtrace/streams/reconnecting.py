@@ -115,8 +115,8 @@ class Judgement:
         return bool(self.open or self.damaged)
 
     def covers(self, number: int) -> bool:
-        """Was the number under way when one of the connections ended?"""
-        return any(number < each.upto for each in self.open)
+        """Was the number under way when one of the connections ended, or queued then?"""
+        return any(number < each.upto or (each.ahead is not None and number <= each.ahead[1]) for each in self.open)
 
     def send(self, number: int, expected: int) -> None:
         """A frame of the stream; ``expected`` is what the receiver waits for."""
