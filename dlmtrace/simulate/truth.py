@@ -85,7 +85,7 @@ class FrameTruth:
     """h_cmd, for OPTS of the inner frame"""
     transmissions: list[Transmission] = field(default_factory=list)
     delivered: int | None = None
-    """ns at which the receiver took it; None: never"""
+    """ns at which the receiver first took it (a new boot may take it again); None: never"""
     delivered_by: int | None = None
     """``order`` of the transmission that did it"""
     confirmed: int | None = None
@@ -272,7 +272,8 @@ class Log:
                     epoch = self._epochs[sender, receiver, transmission.outgoing.incarnation]
                     self._lives[receiver, sender, incarnation] = epoch
                     frame = epoch.frames[epoch.place(event.sequence)]  # v3: one that had waited for this one
-                frame.delivered, frame.delivered_by = self._network.now, transmission.order
+                if frame.delivered is None:
+                    frame.delivered, frame.delivered_by = self._network.now, transmission.order
 
 
 class Recorder(Observer):

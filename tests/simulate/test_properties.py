@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, assume, given
 from hypothesis import settings as hypothesis_settings
 
+from dlmtrace.simulate.dialects import DIALECTS
 from dlmtrace.simulate.scenario import Crash, Scenario, Send, run
 from simulate.scenario_strategies import MERGED, reset_scenarios, scenarios
+
+RELIABLE = tuple(name for name in DIALECTS if name != "3.1")
 
 
 @hypothesis_settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
@@ -51,3 +54,14 @@ def test_verdicts_agree_with_what_was_lost(scenario: Scenario) -> None:
             assert mine.index(entry) < entry.repaired_by < len(mine)
         assert set(entry.resent) <= set(entry.at_risk)
         assert set(entry.lost) <= set(entry.at_risk) or entry.epoch == -1
+
+
+@hypothesis_settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@given(scenarios(RELIABLE))
+def test_no_message_comes_twice_or_out_of_order(scenario: Scenario) -> None:
+    """Whatever the dialect; a node that came back unnoticed counts its messages from 0 again."""
+    assume(not any(isinstance(step, Crash) and step.fenced is None for step in scenario.steps))
+    outcome = run(scenario)
+    for sender, receiver in outcome.streams:
+        received = outcome.received(receiver, sender)
+        assert received == sorted(set(received))
