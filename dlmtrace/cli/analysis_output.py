@@ -79,7 +79,7 @@ class Following:
 
     def finish(self, run: Run) -> None:
         """Print the verdict on the whole."""
-        print("\n".join(["", *self._view.summary(run, [])]))
+        print("\n".join(["", *self._view.summary(run)]))
 
 
 class Document:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import Literal
 
 from dlmtrace.findings.catalogue import severity
@@ -12,6 +13,10 @@ FAILED, INCONCLUSIVE = 1, 3
 """Exit status: a finding at or above the level to fail on; none, but the capture cannot tell."""
 
 
+LIMIT = 65_536
+"""Bound of what is counted by stream; forged frames could name any number of nodes."""
+
+
 @dataclass(slots=True)
 class Outcome:
     """Counts findings by severity, and remembers whether anything stayed undecided."""
@@ -19,6 +24,8 @@ class Outcome:
     errors: int = 0
     warnings: int = 0
     notes: int = 0
+    grave: Counter[tuple[int | None, int | None, str]] = field(default_factory=Counter)
+    """errors and warnings by sender, receiver and code"""
     undecided: int = 0  # reconnects whose verdict is inconclusive
     empty: bool = False  # was there no DLM frame at all?
 
@@ -28,6 +35,9 @@ class Outcome:
         self.errors += level == "error"
         self.warnings += level == "warning"
         self.notes += level == "note"
+        key = finding.sender, finding.receiver, finding.code
+        if level != "note" and (key in self.grave or len(self.grave) < LIMIT):
+            self.grave[key] += 1
 
     def judge(self, reconnect: Reconnect) -> None:
         """Count a reconnect."""

@@ -22,6 +22,9 @@ from dlmtrace.wire.names import escape
 RANGES_SHOWN = 8
 """Ranges of numbers in one line; JSON has all."""
 
+SAME_SHOWN = 20
+"""Findings of one code that are shown of a stream; the others are counted, JSON has all."""
+
 QUIET_SHOWN = 16
 """Streams without findings that are shown; the others are counted."""
 
@@ -41,7 +44,7 @@ class AnalysisText:
 
     def report(self, run: Run, findings: Sequence[Finding]) -> Iterator[str]:
         """Everything about a run; of its findings, only ``findings`` one by one."""
-        yield from self.summary(run, findings)
+        yield from self.summary(run)
         decided = {finding.evidence["reconnect"] for finding in findings if finding.code in VERDICT_CODES}
         reconnects = [reconnect for reconnect in run.analysis.reconnects if reconnect.reconnect in decided]
         if reconnects:
@@ -61,11 +64,11 @@ class AnalysisText:
                 self._terminal,
             )
 
-    def summary(self, run: Run, findings: Sequence[Finding]) -> Iterator[str]:
-        """What was read, the verdict, and in which streams there is something grave among ``findings``."""
+    def summary(self, run: Run) -> Iterator[str]:
+        """What was read, the verdict, and what there is of errors and warnings in which streams."""
         yield self._heading(run)
         yield ""
-        yield from self._verdict(run, findings)
+        yield from self._verdict(run)
 
     def _heading(self, run: Run) -> str:
         files = listed([self._places.file(number) for number in range(len(run.files))])
@@ -77,17 +80,16 @@ class AnalysisText:
         span = self._places.span()
         return paragraph(f"{text}, {span}" if span else text, self._terminal)
 
-    def _verdict(self, run: Run, findings: Sequence[Finding]) -> Iterator[str]:
+    def _verdict(self, run: Run) -> Iterator[str]:
         word, colour = _headline(run.outcome)
         yield self._headed(word, f": {_summary(run)}", BOLD + colour, "  ")
-        for stream in run.streams[:RANGES_SHOWN]:
-            of_stream = [f for f in findings if (f.sender, f.receiver) == (stream.sender, stream.receiver)]
-            grave = Counter(CATALOGUE[f.code].name for f in of_stream if severity(f) != "note")
-            if grave:
-                told = ", ".join(name if count == 1 else f"{name} ({count})" for name, count in grave.items())
-                yield paragraph(
-                    f"{self._places.stream(stream.sender, stream.receiver)}: {told}", self._terminal, "  ", "    "
-                )
+        streams: dict[tuple[int | None, int | None], list[str]] = {}
+        for (sender, receiver, code), count in run.outcome.grave.items():
+            name = CATALOGUE[code].name
+            streams.setdefault((sender, receiver), []).append(name if count == 1 else f"{name} ({count})")
+        for pair, names in list(streams.items())[:RANGES_SHOWN]:
+            where = "beside the streams" if pair == (None, None) else self._places.stream(*pair)
+            yield paragraph(f"{where}: {', '.join(names)}", self._terminal, "  ", "    ")
 
     def reconnect(self, reconnect: Reconnect) -> str:
         """One reconnect."""
@@ -121,7 +123,7 @@ class AnalysisText:
             if found or quiet <= QUIET_SHOWN:
                 yield ""
                 yield from self._stream(stream)
-                yield from map(self.finding, _gravest_first(found))
+                yield from self._listed(found)
         if quiet > QUIET_SHOWN:
             yield ""
             yield f"{many(quiet - QUIET_SHOWN, 'more stream')} without findings."
@@ -129,7 +131,19 @@ class AnalysisText:
         if rest:
             yield ""
             yield self._terminal.line("Beside the streams", BOLD)
-            yield from map(self.finding, _gravest_first(rest))
+            yield from self._listed(rest)
+
+    def _listed(self, findings: Sequence[Finding]) -> Iterator[str]:
+        """The gravest first; of the same code only so many."""
+        counts = Counter(finding.code for finding in findings)
+        shown: Counter[str] = Counter()
+        for finding in sorted(findings, key=lambda finding: SEVERITIES.index(severity(finding))):
+            code = finding.code
+            shown[code] += 1
+            if shown[code] <= SAME_SHOWN:
+                yield self.finding(finding)
+            elif shown[code] == counts[code]:
+                yield f"          {code} and {counts[code] - SAME_SHOWN} more of them"
 
     def _stream(self, stream: Stream) -> Iterator[str]:
         name = f"Stream {self._places.stream(stream.sender, stream.receiver)}"
@@ -235,10 +249,6 @@ def listed(names: Sequence[str]) -> str:
     """Names, only counted beyond the first RANGES_SHOWN."""
     more = len(names) - RANGES_SHOWN
     return ", ".join(names[:RANGES_SHOWN]) + (f" and {more} more" if more > 0 else "")
-
-
-def _gravest_first(findings: Sequence[Finding]) -> list[Finding]:
-    return sorted(findings, key=lambda finding: SEVERITIES.index(severity(finding)))
 
 
 def many(count: int, noun: str) -> str:

@@ -74,3 +74,11 @@ def outcome(*codes: str, verdicts: tuple[Verdict, ...] = (), empty: bool = False
 def test_verdict_and_exit_status(result: Outcome, verdict: str, error: int, warning: int, note: int) -> None:
     assert result.verdict == verdict
     assert [result.status(level) for level in ("error", "warning", "note")] == [error, warning, note]
+
+
+def test_errors_and_warnings_are_counted_by_stream() -> None:
+    result = Outcome()
+    for finding in (Finding("SEQ211", "", 1, 2), Finding("SEQ211", "", 1, 2), Finding("SEQ204", "", 1, 2)):
+        result.add(finding)
+    result.add(Finding("CAP901", ""))
+    assert dict(result.grave) == {(1, 2, "SEQ211"): 2, (None, None, "CAP901"): 1}

@@ -78,6 +78,7 @@ def test_the_whole_report() -> None:
         "",
         "ERRORS: 2 errors, 1 warning, 2 notes; 2 reconnects: 1 safe, 1 unsafe",
         "  1→2: stalled-stream, unsafe-reconnect",
+        "  beside the streams: truncated-packet",
         "",
         "Reconnects",
         "  r1   CON401 unsafe       1→2 c1 reset 2026-11-22T05:18:16.000000Z packet 125, on c2 after 0.055841 s "
@@ -108,7 +109,17 @@ def test_what_is_not_shown_still_counts() -> None:
     lines = report((whole, [finding for finding in findings if finding.code == "SEQ211"]))
     assert "ERRORS: 2 errors, 1 warning, 2 notes; 2 reconnects: 1 safe, 1 unsafe" in lines
     assert "Reconnects" not in lines
+    assert "  1→2: stalled-stream, unsafe-reconnect" in lines
     assert "4 findings not shown." in lines
+
+
+def test_of_the_same_finding_only_some_are_shown() -> None:
+    found = [Finding("CAP910", f"range {number}", 1, 2) for number in range(158)]
+    lines = report((stalled()[0], [*found, Finding("SEQ201", "a gap", 1, 2)]))
+    stream = lines.index("Stream 1→2: 8833 frames of protocol 3.2 on c1, c2") + 2
+    assert lines[stream] == "  error   SEQ201 sequence-gap: a gap"
+    assert lines[stream + 20] == "  warning CAP910 unseen-but-confirmed: range 19"
+    assert lines[stream + 21] == "          CAP910 and 138 more of them"
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])
