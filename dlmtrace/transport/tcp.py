@@ -19,7 +19,7 @@ from dlmtrace.gather import Bytes
 from dlmtrace.transport.assembly import Assembly
 from dlmtrace.transport.columns import select
 from dlmtrace.transport.connections import ConnectionEvent, EndedBy
-from dlmtrace.transport.direction import NO_CUTS, relieve
+from dlmtrace.transport.direction import NO_CUTS, Receiver, relieve
 from dlmtrace.transport.ending import LINGER, Ending
 from dlmtrace.transport.incarnations import SILENCE, IncarnationTable
 from dlmtrace.transport.pieces import Pieces, joined
@@ -180,7 +180,9 @@ class TcpTransport:
                 rows.position[:] = before[first:last] + (receiver.expected - int(total[low]))
                 out.add(receiver, [receiver.continue_plainly(rows, int(total[high] - total[low]))])
             elif first < last or receiver.known:
-                self._sort_out(group, arrivals.between(low, high), length[low:high], transmissions, out)
+                rows = arrivals.between(low, high)
+                if not self._put_in_order(receiver, rows, length[low:high], transmissions, out):
+                    self._sort_out(group, rows, length[low:high], transmissions, out)
         moment = clock[order]
         for row in np.flatnonzero(flags & (FIN | RST)).tolist():
             end = int(sequence[row] + length[row]) & _MASK
@@ -188,6 +190,42 @@ class TcpTransport:
         acknowledged = np.where(flags & (ACK | RST) == ACK, segments.acknowledgement[order], -1)
         self._acknowledge(groups, starts, stops, acknowledged)
         self._touch(groups, starts, stops, flags, moment, arrivals)
+
+    def _put_in_order(
+        self, receiver: Receiver, arrivals: Arrivals, length: Int, transmissions: Transmissions, out: Assembly
+    ) -> bool:
+        """The usual disorder: segments that came wholly before, and others that swapped places but leave no gap.
+
+        Gives False, and does nothing, when there is more to it.
+        """
+        if not receiver.plain or (arrivals.length != length).any():
+            return False
+        expected, statistics = receiver.expected, receiver.statistics
+        position = expected + signed(arrivals.position - receiver.sequence)
+        loaded = np.flatnonzero(length)
+        order = loaded[np.argsort(position[loaded], kind="stable")]
+        end = position[order] + length[order]
+        covered = np.maximum.accumulate(np.concatenate(([expected], end)))[:-1]  # by what lies before
+        fresh = end > covered
+        if (position[order][fresh] != covered[fresh]).any():
+            return False
+        kept, again = order[fresh], np.sort(order[~fresh])
+        over = np.maximum.accumulate(np.where(fresh, np.arange(len(order)), -1))[~fresh]  # what covers each of these
+        if (order[~fresh][over >= 0] < order[over[over >= 0]]).any():
+            return False  # the first copy is the one that lies inside a later one
+        ends = np.where(length > 0, position + length, statistics.sent)
+        highest = np.maximum.accumulate(np.concatenate(([statistics.sent], ends)))
+        statistics.sent, before = int(highest[-1]), highest[:-1]
+        statistics.keep_alives += int(((length == 0) & (position == before - 1)).sum())
+        statistics.out_of_order += int((position[kept] < before[kept]).sum())
+        rows = arrivals.take(kept)
+        rows.position[:] = position[kept]
+        if len(again):
+            repeated = arrivals.take(again)
+            repeated.position[:] = position[again]
+            self._repeats.examine(receiver, repeated, before[again], rows, out.buffers, transmissions)
+        out.add(receiver, [receiver.continue_plainly(rows, int(length[kept].sum()))])
+        return True
 
     def _sort_out(self, key: int, arrivals: Arrivals, length: Int, transmissions: Transmissions, out: Assembly) -> None:
         """A group that does not simply continue its stream; positions of ``arrivals`` are sequence numbers."""
