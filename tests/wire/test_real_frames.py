@@ -1,90 +1,28 @@
-"""Frames of real kernels: parsed and built back byte for byte, and read alike by every reader of the declarations."""
+"""Frames of real kernels: names and hashes in them, their tree, and what is left of them when they are cut anywhere.
+
+That every frame is built back byte for byte, and read alike by every reader, is in proof/test_readers_agree.py.
+"""
 
 import re
-from collections import defaultdict
 from typing import Any
 
-import numpy as np
 import pytest
-from evidence import CAPTURE_FILES, kernel_record
+from evidence import capture_path, kernel_record
 
-from dlmtrace.framing.frames import WHOLE, FrameBatch
-from dlmtrace.wire import columns
+from dlmtrace.pipeline import Trace
 from dlmtrace.wire.frame import build, parse
 from dlmtrace.wire.names import jhash, resource_text
 from dlmtrace.wire.tree import parts
 
-from .captured import batches_of, frames_of
 
-Records = dict[str, list[tuple[int, Any]]]
-"""Structures found by Construct: name of the layout -> offset in the buffer and the container, of each."""
+def frames_of(file: str) -> list[bytes]:
+    """The frames of a capture, as captured."""
+    return [batch.bytes_of(row) for batch in Trace([str(capture_path(file))]).batches() for row in range(len(batch))]
 
 
 def fields(part: Any) -> dict[str, Any]:
     """The fields of a body, of what OPTS carries, or of a payload; none where it stayed bytes."""
     return part if isinstance(part, dict) else {}
-
-
-def structures(frame: Any, offset: int, found: Records) -> None:
-    """Add the fixed structures of a parsed frame that begins at ``offset``."""
-    header, body = frame.header, fields(frame.body)
-    found["SEQUENCE_HEADER" if "h_seq" in header else "HEADER"].append((offset, header))
-    behind = offset + 16
-    if "o_nextcmd" in body:
-        found["OPTIONS"].append((behind, body))
-        if "header" in fields(body["inner"]):
-            structures(body["inner"], behind + 8 + body["o_optlen"], found)
-    elif "m_type" in body:
-        found["MESSAGE"].append((behind, body))
-    elif "rc_type" in body:
-        found["RECOVERY"].append((behind, body))
-        payload = fields(body["rc_buf"])
-        for field, layout in (("rs_flags", "STATUS_REQUEST"), ("rf_num_slots", "CONFIG"), ("rl_lkid", "LOCK")):
-            if field in payload:
-                found[layout].append((behind + 32, payload))
-        for index, slot in enumerate(payload.get("slots", ())):
-            found["SLOT"].append((behind + 64 + 16 * index, slot))
-
-
-def assert_alike(rows: Any, containers: list[Any]) -> None:
-    """Every field of the structured ``rows`` has the value that Construct read."""
-    for name in rows.dtype.names:
-        in_columns = [value.tobytes() for value in rows[name]] if name == "rl_name" else rows[name].tolist()
-        assert in_columns == [container[name] for container in containers], name
-
-
-def assert_batch_alike(batch: FrameBatch, rows: Any, frames: list[Any]) -> None:
-    """What the batch tells of its frames is what Construct read in them."""
-    carrying = [fields(frame.body).get("inner", frame) for frame in frames]
-    bodies = [fields(frame.body) for frame in carrying]
-    assert batch.command[rows].tolist() == [frame.header.h_cmd for frame in carrying]
-    assert batch.type[rows].tolist() == [body.get("m_type", body.get("rc_type", 0)) for body in bodies]
-    assert batch.sequence[rows].tolist() == [frame.header.get("h_seq", -1) for frame in frames]
-    for read, has, field in (
-        (batch.message, batch.is_message[rows], "m_type"),
-        (batch.recovery, batch.is_recovery[rows], "rc_type"),
-    ):
-        assert has.tolist() == [field in body for body in bodies]
-        assert_alike(read(rows[has]), [body for body in bodies if field in body])
-
-
-@pytest.mark.parametrize("file", CAPTURE_FILES)
-def test_every_reader_sees_the_same_frames(file: str) -> None:
-    total = 0
-    for batch, rows in batches_of(file):
-        frames = [parse(batch.bytes_of(row)) for row in rows]
-        found: Records = defaultdict(list)
-        for row, frame in zip(rows, frames, strict=True):
-            assert build(frame) == batch.bytes_of(row)
-            assert frame.surplus == b""
-            structures(frame, int(batch.frames["offset"][row]), found)
-        for layout, records in found.items():
-            offsets = np.array([offset for offset, _ in records])
-            assert_alike(columns.gather(batch.buffer, getattr(columns, layout), offsets), [each for _, each in records])
-        whole = batch.frames["state"][rows] == WHOLE
-        assert_batch_alike(batch, rows[whole], [frame for frame, here in zip(frames, whole, strict=True) if here])
-        total += len(rows)
-    assert total
 
 
 def named_messages(file: str) -> list[Any]:
