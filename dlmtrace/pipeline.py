@@ -10,6 +10,8 @@ from dlmtrace.capture.segments import TrafficSummary
 from dlmtrace.capture.source import Capture
 from dlmtrace.framing.framer import Framer
 from dlmtrace.framing.frames import FrameBatch
+from dlmtrace.framing.order import CaptureOrder
+from dlmtrace.transport.pieces import Pieces
 from dlmtrace.transport.sctp import SctpTransport
 from dlmtrace.transport.signature import PortFinder
 from dlmtrace.transport.tcp import TcpTransport
@@ -32,6 +34,7 @@ class Trace:
         self._tcp = TcpTransport(ports, numbers)
         self._sctp = SctpTransport(ports, numbers)
         self._framer = Framer()
+        self._tcp_order, self._sctp_order = CaptureOrder(), CaptureOrder()
 
     @property
     def traffic(self) -> TrafficSummary:
@@ -48,10 +51,13 @@ class Trace:
             traffic = self._dissector.feed(batch)
             if self._finder is not None:
                 traffic = self._finder.feed(traffic)
-            yield self._framer.feed(self._tcp.feed(batch, traffic.tcp))
+            yield from self._frames(self._tcp.feed(batch, traffic.tcp), self._tcp_order)
             sctp = sctp or len(traffic.sctp.row) > 0
             if sctp:
-                yield self._framer.feed(self._sctp.feed(batch, traffic.sctp))
+                yield from self._frames(self._sctp.feed(batch, traffic.sctp), self._sctp_order)
         self._dissector.finish()
-        yield self._framer.feed(self._tcp.finish())
-        yield self._framer.feed(self._sctp.finish())
+        yield from self._frames(self._tcp.finish(), self._tcp_order)
+        yield from self._frames(self._sctp.finish(), self._sctp_order)
+
+    def _frames(self, pieces: Pieces, order: CaptureOrder) -> Iterator[FrameBatch]:
+        yield from order.feed(self._framer.feed(pieces), self._framer.settled)

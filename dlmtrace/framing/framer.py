@@ -94,9 +94,13 @@ class _Stretch:
 
 
 class Framer:
-    """Feed it Pieces; it gives FrameBatches."""
+    """Feed it Pieces; it gives FrameBatches.
+
+    ``settled`` is the lowest ordinal that a frame of a later batch can have; None: that of the next packet.
+    """
 
     def __init__(self) -> None:
+        self.settled: int | None = None
         self._directions: dict[tuple[int, int], _Direction] = {}
 
     def feed(self, pieces: Pieces) -> FrameBatch:
@@ -116,7 +120,16 @@ class Framer:
         for run in pieces.runs:
             if run.ended:
                 self._directions.pop((run.connection.index, run.side), None)
+        self.settled = self._settled(pieces)
         return FrameBatch(buffer, table.frames(), _holes(pieces), table.skips(), pieces.events, connections)
+
+    def _settled(self, pieces: Pieces) -> int | None:
+        oldest = list(pieces.waiting.values())
+        for key in pieces.waiting:
+            direction = self._directions.get(key)
+            if direction is not None and direction.rows is not None:
+                oldest.append(int(Rows(direction.rows).ordinal.min()))
+        return min(oldest, default=None)
 
     def _join(self, pieces: Pieces) -> tuple[Rows, list[_RunRows], Bytes]:
         """Each run's rows behind what was left of its direction, and the bytes of all of them."""

@@ -18,6 +18,7 @@ class Assembly:
     def __init__(self, buffers: dict[int, Bytes], serial: int) -> None:
         self.buffers, self.serial = buffers, serial
         self.events: list[ConnectionEvent] = []
+        self.waiting: dict[tuple[int, int], int] = {}  # see Pieces
         self._runs: dict[tuple[int, int], tuple[Run, list[Delivery]]] = {}
 
     def add(self, receiver: Receiver, deliveries: list[Delivery]) -> None:
@@ -30,6 +31,11 @@ class Assembly:
         """Nothing more comes of this direction."""
         run, _ = self._run(receiver)
         run.ended, run.tail_hole, run.tail_cut = True, tail_hole, tail_cut
+
+    def wait(self, receiver: Receiver, now: int) -> None:
+        """Note what a direction may still deliver of packets that came before ``now`` (ns)."""
+        if receiver.is_fresh(now):
+            self.waiting[receiver.connection.index, receiver.side] = int(receiver.waiting.ordinal.min())
 
     def _run(self, receiver: Receiver) -> tuple[Run, list[Delivery]]:
         key = (receiver.connection.index, receiver.side)
@@ -61,4 +67,5 @@ class Assembly:
             rows.time,
             [run for run, _ in self._runs.values()],
             sorted(self.events, key=lambda event: event.ordinal),
+            self.waiting,
         )

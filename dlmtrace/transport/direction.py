@@ -174,9 +174,14 @@ class Receiver:
             deliveries = self.fix_start()
         if now - self._noted_at >= GRACE:
             self._proved, self._noted, self._noted_at = self._noted, self.acknowledged, now
-        if self._proved > self.expected and self.waits and self.start_open_until is None:
-            deliveries.append(self._settle_before(min(self._proved, self._last_start)))
+        proved = max(min(self._proved, self._last_start), min(self.acknowledged, self._last_seen_before(now - GRACE)))
+        if proved > self.expected and self.waits and self.start_open_until is None:
+            deliveries.append(self._settle_before(proved))
         return deliveries
+
+    def is_fresh(self, now: int) -> bool:
+        """Has something that waits come only lately, so that the gap before it may prove to be a hole any moment?"""
+        return len(self.waiting) > 0 and int(self.waiting.time.max()) > now - GRACE
 
     def give_up(self, limit: int, segments: int = 0) -> list[Delivery]:
         """Declare gaps holes until at most ``limit`` bytes in ``segments`` segments wait."""
@@ -225,6 +230,12 @@ class Receiver:
         """The last place from which on something is there."""
         starts: list[int] = [self.expected, *self.waiting.position[-1:].tolist(), *self.cuts.low[-1:].tolist()]
         return max(starts)
+
+    def _last_seen_before(self, time: int) -> int:
+        """Position of the last segment in a row of those that wait which came before ``time`` (ns)."""
+        fresh = np.flatnonzero(self.waiting.time > time)
+        old = int(fresh[0]) if len(fresh) else len(self.waiting)
+        return int(self.waiting.position[old - 1]) if old else _NOWHERE
 
     @property
     def _overfull(self) -> bool:

@@ -50,6 +50,8 @@ class Pieces:
     time: Int
     runs: list[Run] = field(default_factory=list)
     events: list[ConnectionEvent] = field(default_factory=list)
+    waiting: dict[tuple[int, int], int] = field(default_factory=dict)
+    """(connection, side) → lowest ordinal of what waits behind a gap that may prove to be a hole any moment."""
 
 
 def joined(buffers: dict[int, Bytes], buffer: Int, offset: Int, length: Int) -> Bytes:

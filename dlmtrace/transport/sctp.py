@@ -76,6 +76,7 @@ class SctpTransport:
             for direction in association.directions:
                 if not direction.receiver.plain:
                     self._deliver(direction, direction.receiver.settle(self._clock), out)
+                    out.wait(direction.receiver, self._clock)
             closing = association.closing
             if closing is not None and self._clock - max(closing, association.last_time) >= LINGER:
                 self._end(association, out)

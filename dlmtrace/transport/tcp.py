@@ -64,6 +64,8 @@ class TcpTransport:
             self._clock = int(clock[-1])
             self._last_ordinal = batch.first + len(batch.records) - 1
             self._settle(out)
+            for key in sorted(self._waiting):
+                out.wait(self._table.slots[key >> 1].receivers[key & 1], self._clock)
         forgotten = self._keep_bounds(out)
         pieces = out.pieces()
         if len(segments.row):

@@ -1,0 +1,79 @@
+"""Frames of all directions in capture order over batches: what a hole still keeps back holds back what came after it.
+
+Which frames lie behind a gap is known only when the gap is filled or proves to be a hole, up to 200 ms of capture time
+later; ACKs and ends of connections that came in between must not overtake them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import compress
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dlmtrace.capture.packets import TAIL
+from dlmtrace.framing.frames import FrameBatch
+
+Mask = npt.NDArray[np.bool_]
+
+HELD_BYTES = 32 << 20
+"""Bytes of frames that are held back at most (a capture without times cannot say that 200 ms are over)."""
+
+
+class CaptureOrder:
+    """Feed it a framer's batches; it gives them back with rows moved from one to the next where that is needed."""
+
+    def __init__(self) -> None:
+        self._held: FrameBatch | None = None
+
+    def feed(self, batch: FrameBatch, settled: int | None) -> Iterator[FrameBatch]:
+        """What is settled (``Framer.settled``) of this batch and of those before.
+
+        The first batch with something unsettled waits whole.
+        """
+        held, self._held = self._held, None
+        if held is not None:
+            batch = _joined(held, batch)
+        if settled is None or len(batch.buffer) > HELD_BYTES:
+            yield batch
+        elif held is None:
+            self._held = batch
+        else:
+            frames, holes, skips = (rows["ordinal"] < settled for rows in (batch.frames, batch.holes, batch.skips))
+            events = [event.ordinal < settled for event in batch.events]
+            self._held = _without_lead(_part(batch, ~frames, ~holes, ~skips, [not each for each in events]))
+            yield _part(batch, frames, holes, skips, events)
+
+
+def _part(batch: FrameBatch, frames: Mask, holes: Mask, skips: Mask, events: list[bool]) -> FrameBatch:
+    """The chosen rows and events of a batch."""
+    chosen = batch.frames[frames], batch.holes[holes], batch.skips[skips]
+    return FrameBatch(batch.buffer, *chosen, list(compress(batch.events, events)), batch.connections)
+
+
+def _without_lead(batch: FrameBatch) -> FrameBatch:
+    """The batch with a buffer that holds little more than its frames."""
+    frames = batch.frames
+    low = int(frames["offset"].min(initial=len(batch.buffer) - TAIL))
+    high = int((frames["offset"] + frames["captured"]).max(initial=low))
+    frames["offset"] -= low
+    buffer = batch.buffer[low : high + TAIL].copy()
+    return FrameBatch(buffer, frames, batch.holes, batch.skips, batch.events, batch.connections)
+
+
+def _joined(first: FrameBatch, second: FrameBatch) -> FrameBatch:
+    """Two batches as one, in capture order."""
+    shifted = second.frames.copy()
+    shifted["offset"] += len(first.buffer)
+    frames = _sorted(first.frames, shifted)
+    holes, skips = _sorted(first.holes, second.holes), _sorted(first.skips, second.skips)
+    events = sorted(first.events + second.events, key=lambda event: event.ordinal)
+    buffer = np.concatenate((first.buffer, second.buffer))
+    return FrameBatch(buffer, frames, holes, skips, events, first.connections | second.connections)
+
+
+def _sorted(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    rows = np.concatenate((first, second))
+    return rows[np.argsort(rows["ordinal"], kind="stable")]
