@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from dlmtrace.findings.frames import NEWEST, OLDEST
-from dlmtrace.findings.identity import Identities
+from dlmtrace.findings.identity import Identities, Key
 from dlmtrace.findings.losses import Losses
 from dlmtrace.findings.ranges import Place, Ranges, place, place_of_event
 from dlmtrace.findings.versions import INTRODUCTIONS
 from dlmtrace.framing.frames import UNFINISHED, FrameBatch
 from dlmtrace.framing.synchronise import STREAM_END
-from dlmtrace.transport.connections import CLIENT, SERVER, ConnectionEvent
+from dlmtrace.transport.connections import CLIENT, SERVER, Connection, ConnectionEvent
 from dlmtrace.wire.enums import Command
 
 FLAPPING, WITHIN = 3, 1_000_000_000
@@ -30,9 +30,6 @@ PARTIAL_LIMIT = 1000
 
 VERSIONS = [version.to_bytes(4, "little") for version in range(OLDEST, NEWEST + 1)]
 """How a frame begins."""
-
-Key = tuple[int, int]
-"""Sender and receiver."""
 
 
 class FlappingRule:
@@ -68,13 +65,21 @@ class FlappingRule:
         self._ranges.add("CON406", text, first, count=count, last=last, together=pair)
 
     def _reset(self, event: ConnectionEvent) -> None:
-        connection = event.connection
-        took = event.time - connection.opened
-        answered = connection.directions[SERVER].bytes > 0
-        if event.side == SERVER and connection.handshake_seen and not answered and took <= WITHIN:
-            self._ranges.add(
-                "CON406", f"RST {took / 1e6:.1f} ms after the connection was accepted", place_of_event(event, SERVER)
-            )
+        took = event.time - event.connection.opened
+        if event.side == SERVER and took <= WITHIN and _never_answered(event.connection):
+            text = f"RST {took / 1e6:.1f} ms after the connection was accepted"
+            self._ranges.add("CON406", text, place_of_event(event, SERVER))
+
+
+def _never_answered(connection: Connection) -> bool:
+    """Was it accepted, but never used by who accepted it?"""
+    return connection.handshake_seen and not connection.directions[SERVER].bytes
+
+
+def was_refused(connection: Connection) -> bool:
+    """Was it reset right after it was accepted?"""
+    short = connection.closed - connection.opened <= WITHIN
+    return short and _never_answered(connection) and connection.directions[SERVER].reset_packet is not None
 
 
 @dataclass(slots=True)
@@ -99,19 +104,18 @@ class PartialFrameRule:
         """The frames of a batch."""
         if self._identities.renamed:
             self._rename()
-        keys = [self._key(place(batch, row)) for row in batch.ends.first.tolist()]
+        keys = self._identities.keys(batch)
         numbered = (batch.header["h_cmd"] == Command.OPTS) & (batch.frames["state"] != UNFINISHED)
-        last = np.full(len(keys), -1)  # numbered row of each end
-        last[batch.ends.of[numbered]] = np.flatnonzero(numbered)
+        last = batch.ends.last_among(np.flatnonzero(numbered))
         for row in np.flatnonzero(batch.frames["state"] == UNFINISHED).tolist():
             self._unfinished(batch, row)
         for skip in batch.skips[batch.skips["reason"] == STREAM_END]:
             end = np.flatnonzero(batch.ends.number == int(skip["connection"]) * 2 + int(skip["side"]))
             self._inside_header(batch, skip, int(last[end[0]]) if len(end) else -1)
-        for row in sorted(row for row in last.tolist() if row >= 0):
-            key = keys[int(batch.ends.of[row])]
-            if key in self._next or len(self._next) < PAIR_LIMIT:
-                self._next[key] = _behind(batch, row)
+        behind = zip(last.tolist(), keys, (batch.sequence[last] + 1 & 0xFFFFFFFF).tolist(), strict=True)
+        for row, key, number in sorted(behind):
+            if row >= 0 and (key in self._next or len(self._next) < PAIR_LIMIT):
+                self._next[key] = number
         if self._waiting:
             self._see_repeated(batch, keys, numbered)
 
@@ -143,7 +147,7 @@ class PartialFrameRule:
         """Its number is the one behind that of the end's last numbered frame; ``last`` is its row, if in the batch."""
         where = Place(batch.connections[int(skip["connection"])], skip.copy(), None)
         data = batch.buffer[skip["offset"] : skip["offset"] + skip["length"]].tobytes()
-        number = self._next.get(self._key(where)) if last < 0 else _behind(batch, last)
+        number = self._next.get(self._key(where)) if last < 0 else int(batch.sequence[last]) + 1 & 0xFFFFFFFF
         self._wait(where, data, number, f"the connection ended {len(data)} bytes into a frame")
 
     def _wait(self, where: Place, data: bytes, number: int | None, text: str) -> None:
@@ -171,8 +175,3 @@ class PartialFrameRule:
 
     def _tell(self, where: Place, text: str) -> None:
         self._ranges.add("CON407", f"{text}, and the frame was not sent again", where)
-
-
-def _behind(batch: FrameBatch, row: int) -> int:
-    """The h_seq behind that of a frame."""
-    return int(batch.sequence[row]) + 1 & 0xFFFFFFFF

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from dlmtrace.capture.packets import packet_number
 from dlmtrace.framing.frames import FrameBatch
-from dlmtrace.streams.results import Finding
+from dlmtrace.streams.results import Finding, Severity
 from dlmtrace.transport.connections import Connection, ConnectionEvent
 
 GAP = 1_000_000_000
@@ -53,7 +53,8 @@ def place_of_event(event: ConnectionEvent, side: int) -> Place:
 class _Range:
     finding: Finding
     first: Place
-    last_time: int
+    last_time: int  # ns, of the last of it
+    added: int = 0  # ns, when that was added: what is missing is told late
 
 
 class Ranges:
@@ -62,6 +63,8 @@ class Ranges:
     def __init__(self, host: Host, report: Callable[[Finding], None]) -> None:
         self.host, self.report = host, report
         self._open: dict[tuple[str, str, Hashable], _Range] = {}
+        self.now = 0
+        """Capture time, ns; the highest so far."""
 
     def add(
         self,
@@ -73,11 +76,13 @@ class Ranges:
         last: Place | None = None,
         together: Hashable = None,
         amounts: dict[str, int] | None = None,
+        severity: Severity | None = None,
     ) -> None:
         """One more, or ``count`` more up to ``last``.
 
         What comes from one end of one connection goes together, or else all with the same ``together``, when the
-        messages differ in numbers only; the first one is kept.  ``amounts`` add up in the evidence.
+        messages differ in numbers only; the first one is kept.  ``amounts`` add up in the evidence; the message may
+        name them in braces, and the number of all as ``{count}``.
         """
         key = (code, message.translate(_WITHOUT_NUMBERS), together or (where.connection.index, where.side))
         found = self._open.get(key)
@@ -86,9 +91,10 @@ class Ranges:
                 self._report(found)
             packet = int(where.row["packet"])
             finding = Finding(code, message, packet=packet, time=where.time, seq_first=where.number, count=0)
+            finding.severity = severity
             found = self._open[key] = _Range(finding, where, where.time)
         last = last or where
-        finding, found.last_time = found.finding, last.time
+        finding, found.last_time, found.added = found.finding, last.time, self.now
         finding.count += count
         finding.evidence["last_packet"] = packet_number(int(last.row["packet"]))
         if last.number is not None:
@@ -96,9 +102,9 @@ class Ranges:
         for name, amount in (amounts or {}).items():
             finding.evidence[name] = finding.evidence.get(name, 0) + amount
 
-    def settle(self, now: int) -> None:
-        """Report the ranges that nothing was added to for a while; ``now`` is capture time, ns."""
-        for key in [key for key, found in self._open.items() if now - found.last_time > GAP]:
+    def settle(self) -> None:
+        """Report the ranges that nothing was added to for a while."""
+        for key in [key for key, found in self._open.items() if self.now - found.added > GAP]:
             self._report(self._open.pop(key))
 
     def finish(self) -> None:
@@ -114,4 +120,5 @@ class Ranges:
         found.finding.sender = None if sender < 0 else sender
         found.finding.receiver = None if receiver < 0 else receiver
         found.finding.connection = connection.name
+        found.finding.message = found.finding.message.format(count=found.finding.count, **found.finding.evidence)
         self.report(found.finding)

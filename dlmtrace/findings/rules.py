@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 from dlmtrace.capture.packets import CaptureFact
 from dlmtrace.capture.segments import TrafficSummary
+from dlmtrace.findings.capture import LossRules, SideRules, file_findings
 from dlmtrace.findings.connections import FlappingRule, PartialFrameRule
 from dlmtrace.findings.frames import FrameRules
 from dlmtrace.findings.identity import Identities, IdentityRule
 from dlmtrace.findings.losses import Losses
 from dlmtrace.findings.payloads import PayloadRules
 from dlmtrace.findings.ranges import Host, Ranges
+from dlmtrace.findings.termination import TerminationRules
 from dlmtrace.findings.versions import VersionRules
 from dlmtrace.framing.frames import FrameBatch
 from dlmtrace.streams.results import Finding
@@ -24,8 +26,9 @@ class Rules:
     """
 
     def __init__(self, host: Host, report: Callable[[Finding], None]) -> None:
+        self._report = report
         identities = Identities(host)
-        self._ranges = Ranges(identities.host, report)
+        self._ranges = Ranges(identities.shown, report)
         self._losses = Losses()
         self._rules = (
             IdentityRule(identities, self._ranges, self._losses),
@@ -35,19 +38,26 @@ class Rules:
             FlappingRule(identities, self._ranges),
         )
         self._partial_frames = PartialFrameRule(identities, self._ranges, self._losses)
-        self._clock = 0  # ns, the highest time so far
+        self._lost = LossRules(self._ranges)
+        self._sides = SideRules(identities, self._ranges)
+        self._termination = TerminationRules(identities, self._ranges)
 
     def feed(self, batch: FrameBatch) -> None:
         """Take in a batch."""
+        times = [event.time for event in batch.events] + batch.frames["time"][-1:].tolist()
+        self._ranges.now = max(self._ranges.now, *times) if times else self._ranges.now
         self._losses.feed(batch)
         for rule in self._rules:
             rule.feed(batch)
-        self._partial_frames.feed(batch)
-        if len(batch):
-            self._clock = max(self._clock, int(batch.frames["time"][-1]))
-        self._ranges.settle(self._clock)
+        for each in (self._partial_frames, self._lost, self._sides, self._termination):
+            each.feed(batch)
+        self._ranges.settle()
 
     def finish(self, facts: list[CaptureFact], traffic: TrafficSummary) -> None:
         """The capture is over."""
         self._partial_frames.finish()
+        self._lost.finish(traffic)
+        self._sides.finish()
+        self._termination.finish()
         self._ranges.finish()
+        file_findings(facts, traffic, self._report)

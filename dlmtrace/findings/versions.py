@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dlmtrace.findings.frames import NEWEST, dotted, is_of_dlm
-from dlmtrace.findings.identity import Identities
+from dlmtrace.findings.identity import Identities, Key
 from dlmtrace.findings.losses import Losses
 from dlmtrace.findings.ranges import Place, Ranges, place
 from dlmtrace.framing.frames import FrameBatch
@@ -31,9 +31,6 @@ REPLY_TIMEOUT = 5_000_000_000
 
 PAIR_LIMIT = 65_536
 """Directed pairs remembered; no cluster comes near it, forged frames could."""
-
-Key = tuple[int, int]
-"""Sender and receiver."""
 
 
 @dataclass(slots=True)
@@ -67,6 +64,7 @@ class VersionRules:
         self._mixed: set[frozenset[int]] = set()  # pairs that are told
         self._first: dict[frozenset[int], Place | None] = {}  # a pair's first frame while it may be a wrong one
         self._changing: set[Key] = set()
+        self._settled: set[Key] = set()
 
     def feed(self, batch: FrameBatch) -> None:
         """The frames of a batch."""
@@ -74,23 +72,29 @@ class VersionRules:
             return
         if self._identities.renamed:
             self._rename()
-        keys = [self._key(batch, carrier) for carrier in batch.ends.number.tolist()]
-        for key in keys:
-            for each in (key, key[::-1]):
-                if each not in self._directions and len(self._directions) >= PAIR_LIMIT:
-                    return
-                self._directions.setdefault(each, _Direction())
-        self._begin_pairs(batch, keys)
+        keys = self._identities.keys(batch)
+        if not all(key in self._settled for key in keys):
+            for key in keys:
+                for each in (key, key[::-1]):
+                    if each not in self._directions and len(self._directions) >= PAIR_LIMIT:
+                        return
+                    self._directions.setdefault(each, _Direction())
+            self._begin_pairs(batch, keys)
         self._compare(batch, keys)
         for key in keys:
-            self._compare_pair(key)
+            if key not in self._settled:
+                self._compare_pair(key)
         self._see_bare(batch, keys)
         self._settle_changes(batch, keys)
-        self._see_first_numbers(batch, keys)
+        if not all(key in self._settled for key in keys):
+            self._see_first_numbers(batch, keys)
+            self._settled.update(key for key in keys if self._is_settled(key))
 
-    def _key(self, batch: FrameBatch, carrier: int) -> Key:
-        connection, side = batch.connections[carrier >> 1], carrier & 1
-        return self._identities.host(connection, side), self._identities.host(connection, 1 - side)
+    def _is_settled(self, key: Key) -> bool:
+        """Is all that may be new of a direction known?  Changes of the version and bare messages may always come."""
+        direction, back = self._directions[key], self._directions[key[::-1]]
+        begun = direction.numbered or (direction.version is not None and direction.version != NEWEST)
+        return begun and back.version is not None and back.bare is None
 
     def _rename(self) -> None:
         """What was kept of addresses belongs to the nodes that they turned out to be."""
@@ -98,6 +102,7 @@ class VersionRules:
         self._directions = {(name(one), name(two)): kept for (one, two), kept in self._directions.items()}
         self._first = {frozenset(map(name, pair)): kept for pair, kept in self._first.items()}
         self._changing = {(name(one), name(two)) for one, two in self._changing}
+        self._settled.clear()
 
     # VER601
 
@@ -140,6 +145,7 @@ class VersionRules:
             )
             if answered.any():
                 direction.version, direction.first = change.version, change.first
+                self._settled.clear()
             elif int(batch.frames["time"][-1]) - change.first.time >= REPLY_TIMEOUT:
                 self._ranges.add("VER601", change.text, change.first, count=change.count, last=change.last)
             else:
@@ -206,9 +212,7 @@ class VersionRules:
         waiting = [not self._directions[key].numbered for key in keys]
         if not any(waiting):
             return
-        rows = np.flatnonzero(batch.sequence >= 0)
-        first = np.full(len(keys), -1)
-        first[batch.ends.of[rows[::-1]]] = rows[::-1]
+        first = batch.ends.first_among(np.flatnonzero(batch.sequence >= 0))
         for row in sorted(row for row, wait in zip(first.tolist(), waiting, strict=True) if wait and row >= 0):
             key = keys[int(batch.ends.of[row])]
             direction, back, pair = self._directions[key], self._directions[key[::-1]], frozenset(key)

@@ -78,6 +78,18 @@ class Ends(NamedTuple):
     first: Int  # for each end, the row of its first frame
     last: Int  # … of its last frame
 
+    def first_among(self, rows: Int) -> Int:
+        """For each end the first of these rows (ascending), -1 where it has none."""
+        first = np.full(len(self.number), -1)
+        first[self.of[rows[::-1]]] = rows[::-1]
+        return first
+
+    def last_among(self, rows: Int) -> Int:
+        """For each end the last of these rows (ascending), -1 where it has none."""
+        last = np.full(len(self.number), -1)
+        last[self.of[rows]] = rows
+        return last
+
 
 class FrameBatch:
     """Frames in the order in which they became complete, and what happened between them.

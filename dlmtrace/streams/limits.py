@@ -26,10 +26,7 @@ def limits(facts: list[CaptureFact], traffic: TrafficSummary, survey: Survey) ->
         lost, holes = _many(gaps.hole_bytes - gaps.cut_bytes, "byte"), _many(gaps.holes, "hole")
         found.append(Limit("CAP901", f"{lost} of the streams were not captured, in {holes}{first}"))
     if traffic.cut_packets:
-        message = (
-            f"{_many(traffic.cut_packets, 'packet')} cut by the snaplen, {_many(gaps.cut_bytes, 'byte')} of the streams"
-        )
-        found.append(Limit("CAP902", f"{message} lost; capture whole packets (tcpdump -s 0)"))
+        found.append(Limit("CAP902", cut_packets(traffic.cut_packets, gaps.cut_bytes)))
     if gaps.skips:
         reasons = ", ".join(
             f"{SKIP_REASONS[reason]} {_many(gaps.skipped_bytes[reason], 'byte')} in {count}"
@@ -37,9 +34,20 @@ def limits(facts: list[CaptureFact], traffic: TrafficSummary, survey: Survey) ->
         )
         found.append(Limit("CAP905", f"captured bytes that belong to no whole frame, by reason and places: {reasons}"))
     if traffic.undecodable:
-        reasons = ", ".join(f"{reason} {count}" for reason, count in traffic.undecodable.items())
-        found.append(Limit("CAP909", f"{_many(sum(traffic.undecodable.values()), 'packet')} not decoded: {reasons}"))
+        found.append(Limit("CAP909", undecoded(traffic.undecodable)))
     return found
+
+
+def cut_packets(packets: int, lost: int) -> str:
+    """How many packets the snaplen cut, and how many bytes of the streams are lost with that (CAP902)."""
+    cut = f"{_many(packets, 'packet')} cut by the snaplen, {_many(lost, 'byte')} of the streams lost"
+    return f"{cut}; capture whole packets (tcpdump -s 0)"
+
+
+def undecoded(reasons: dict[str, int]) -> str:
+    """How many packets were not decoded, by reason (CAP909)."""
+    listed = ", ".join(f"{reason} {count}" for reason, count in reasons.items())
+    return f"{_many(sum(reasons.values()), 'packet')} not decoded: {listed}"
 
 
 def nothing_found(traffic: TrafficSummary, ports: frozenset[int], any_port: bool, packets: int) -> str:
