@@ -10,12 +10,16 @@ from typing import Annotated
 import typer
 
 from dlmtrace import __version__
+from dlmtrace.cli.analyze import EXAMPLES as ANALYZE_EXAMPLES
+from dlmtrace.cli.analyze import analyze
 from dlmtrace.cli.decode import EXAMPLES as DECODE_EXAMPLES
 from dlmtrace.cli.decode import decode
 from dlmtrace.cli.explain import EXAMPLES as EXPLAIN_EXAMPLES
 from dlmtrace.cli.explain import explain
 from dlmtrace.cli.info import EXAMPLES as INFO_EXAMPLES
 from dlmtrace.cli.info import info
+from dlmtrace.cli.streams import EXAMPLES as STREAMS_EXAMPLES
+from dlmtrace.cli.streams import streams
 
 UNUSABLE = 2
 """Exit status when input or arguments cannot be used."""
@@ -29,6 +33,8 @@ app = typer.Typer(
 )
 app.command(epilog=DECODE_EXAMPLES)(decode)
 app.command(epilog=INFO_EXAMPLES)(info)
+app.command(epilog=ANALYZE_EXAMPLES)(analyze)
+app.command(epilog=STREAMS_EXAMPLES)(streams)
 app.command(epilog=EXPLAIN_EXAMPLES)(explain)
 
 

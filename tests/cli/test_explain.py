@@ -3,9 +3,13 @@
 import re
 from collections.abc import Callable
 
+import pytest
+import typer
 from command_result import Result
 
+from dlmtrace.cli.main import app
 from dlmtrace.findings.catalogue import CATALOGUE
+from dlmtrace.findings.entry import Entry
 from dlmtrace.views.explanation import explanation, listing
 from dlmtrace.views.terminal import Terminal
 
@@ -74,3 +78,13 @@ def test_without_colours_code_keeps_its_marks() -> None:
     text = "\n".join(explanation(CATALOGUE["SEQ204"], Terminal(60, False)))
     assert "\x1b" not in text
     assert "`retransmit dlm msg, seq %u, nodeid %d`" in text
+
+
+@pytest.mark.parametrize("entry", CATALOGUE.values(), ids=lambda entry: entry.code)
+def test_commands_in_an_explanation_exist_with_their_options(entry: Entry) -> None:
+    commands = typer.main.get_command(app)
+    for text in (entry.when, entry.meaning, entry.wrong_if, entry.advice):
+        for code in re.findall("`dlmtrace ([^`]*)`", text):
+            name, *words = code.split()
+            known = {option for parameter in commands.commands[name].params for option in parameter.opts}
+            assert {word for word in words if word.startswith("-")} <= known
