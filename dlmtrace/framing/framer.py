@@ -86,8 +86,6 @@ class _Stretch:
         """The exact walk from ``low`` on."""
         framing = self.direction.framing
         position = self.position + low - self.low
-        if self.hole:
-            framing.before = b""
         if self.unmeasured:
             framing.sync, framing.reason, framing.expected = Sync.LOST, HOLE_REASON, None
         elif self.hole and framing.expected is None:
@@ -268,11 +266,6 @@ class _Table:
         rows.position[0] += skipped
         rows.length[-1] -= int(self.ends[behind - 1]) - high
         rows.hole[:] = rows.cut[:] = 0
-        completing = int(self._completing[first])
-        if completing < first:  # a row without a byte stands for the packet that all of them had to wait for
-            row = Rows(self.rows.table[:, completing : completing + 1].copy())
-            row.length[0], row.position[0], row.hole[0], row.cut[0] = 0, rows.position[0], 0, 0
-            return np.concatenate((row.table, rows.table), axis=1)
         return rows.table
 
     def frames(self) -> npt.NDArray[Any]:
@@ -292,7 +285,7 @@ class _Table:
             )
         first = np.searchsorted(self.ends, offset, "right")
         last = np.searchsorted(self.ends, offset + captured - 1, "right")
-        complete = self._completing[last]
+        complete = self._delivered()[last]
         ordinal = self.rows.ordinal[complete]
         frames = np.empty(len(offset), FRAME)
         frames["offset"] = offset
@@ -328,8 +321,7 @@ class _Table:
         position: Int = self.rows.position[row] + offset - (self.ends[row] - self.rows.length[row])
         return position
 
-    @cached_property
-    def _completing(self) -> Int:
+    def _delivered(self) -> Int:
         """For each row the one that made it readable in order: the last to arrive of it and all before it."""
         index = np.arange(len(self.rows.length))
         begins = np.zeros(len(index), np.int64)
