@@ -33,7 +33,6 @@ tcpdump -i any -U -w - port 21064 | dlmtrace analyze - --follow
 """
 
 SELECTION = "Which findings"
-INTERRUPTED = 130
 
 
 class AnalysisFormat(StrEnum):
@@ -120,6 +119,7 @@ def analyze(
     Exit status: 0 no finding to fail on, 1 some, 2 unusable input, 3 none, but the capture cannot tell.
     """
     from dlmtrace.cli.analysis_output import Document, Following, Intake, Lines, Report
+    from dlmtrace.cli.interruption import INTERRUPTED, Interruption
     from dlmtrace.cli.progress import Progress
     from dlmtrace.pipeline import PORT, Trace
     from dlmtrace.streams.analysis import Analysis
@@ -147,16 +147,13 @@ def analyze(
     elif form is AnalysisFormat.JSONL:
         output = Lines(trace.capture.files)
     intake = Intake(analysis, output, codes, min_severity.value, limit)
-    interrupted = False
-    with Progress(trace.capture, wanted=form is not AnalysisFormat.JSONL and not follow) as progress:
-        try:
-            for batch in trace.batches():
-                counts.add(batch)
-                analysis.feed(batch)
-                intake.take()
-                progress.update()
-        except KeyboardInterrupt:
-            interrupted = True  # tell what there was until then
+    wanted = form is not AnalysisFormat.JSONL and not follow
+    with Interruption() as interruption, Progress(trace.capture, wanted) as progress:
+        for batch in interruption.until(trace.batches()):
+            counts.add(batch)
+            analysis.feed(batch)
+            intake.take()
+            progress.update()
     analysis.finish(trace.capture.facts, trace.traffic)
     intake.take()
     outcome = intake.outcome
@@ -165,7 +162,7 @@ def analyze(
     if outcome.empty:
         packets = sum(file.packets for file in trace.capture.files)
         print(f"dlmtrace: {nothing_found(trace.traffic, ports, any_port, packets)}", file=sys.stderr)
-    if interrupted:
+    if interruption.came:
         return INTERRUPTED
     return 0 if fail_on is FailOn.NEVER else outcome.status(Level(fail_on.value).value)
 

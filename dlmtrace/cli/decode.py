@@ -144,6 +144,7 @@ def _run(
     output: Output,
 ) -> int:
     """Decode and write; gives the exit status."""
+    from dlmtrace.cli.interruption import INTERRUPTED, Interruption
     from dlmtrace.cli.progress import Progress
     from dlmtrace.pipeline import PORT, Trace
     from dlmtrace.streams.limits import limits, nothing_found
@@ -158,8 +159,9 @@ def _run(
     naming = Naming(survey.nodes, names, paths)
     shown = 0
     selection = view = None
-    with Progress(trace.capture, wanted=output.count or not sys.stdout.isatty()) as progress:
-        for batch in trace.batches():
+    wanted = output.count or not sys.stdout.isatty()
+    with Interruption() as interruption, Progress(trace.capture, wanted) as progress:
+        for batch in interruption.until(trace.batches()):
             progress.update()
             first = survey.frames
             survey.add(batch)
@@ -177,6 +179,8 @@ def _run(
             shown += len(rows)
             step = SLOW_STEP if output.tree else STEP
             for start in () if output.count else range(0, len(rows), step):
+                if interruption.came:
+                    break
                 sys.stdout.write(view.text(FrameColumns(batch, rows[start : start + step], naming, first)))
                 sys.stdout.flush()
             if shown == output.limit:
@@ -191,7 +195,7 @@ def _run(
     if shown != output.limit:
         for limit in limits(trace.capture.facts, trace.traffic, survey):
             _say(f"{limit.code}: {limit.message}")
-    return 0
+    return INTERRUPTED if interruption.came else 0
 
 
 def _view(output: Output, paths: list[str], clock: Clock) -> View:

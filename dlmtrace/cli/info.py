@@ -44,6 +44,7 @@ def info(
     form: Annotated[InfoFormat, typer.Option("--format", help="Output, see docs/info.md.")] = InfoFormat.TEXT,
 ) -> int:
     """Show what is in a capture: files, frames by kind, nodes, connections, and what the capture misses."""
+    from dlmtrace.cli.interruption import INTERRUPTED, Interruption
     from dlmtrace.cli.progress import Progress
     from dlmtrace.pipeline import PORT, Trace
     from dlmtrace.streams.limits import limits, nothing_found
@@ -57,14 +58,10 @@ def info(
     ports = frozenset(port or (PORT,))
     trace = Trace(files, ports, any_port)
     survey = Survey()
-    interrupted = False
-    with Progress(trace.capture, wanted=True) as progress:
-        try:
-            for batch in trace.batches():
-                survey.add(batch)
-                progress.update()
-        except KeyboardInterrupt:
-            interrupted = True  # tell what there was until then
+    with Interruption() as interruption, Progress(trace.capture, wanted=True) as progress:
+        for batch in interruption.until(trace.batches()):
+            survey.add(batch)
+            progress.update()
     capture = trace.capture
     naming = Naming(survey.nodes, names, [file.name for file in capture.files])
     found = information(Run(capture.files, trace.traffic, survey, naming, limits(capture.facts, trace.traffic, survey)))
@@ -79,4 +76,4 @@ def info(
         print(
             f"dlmtrace: {nothing_found(trace.traffic, ports, any_port, found['capture']['packets'])}", file=sys.stderr
         )
-    return 130 if interrupted else 0
+    return INTERRUPTED if interruption.came else 0

@@ -18,12 +18,12 @@ from dlmtrace.cli.explain import EXAMPLES as EXPLAIN_EXAMPLES
 from dlmtrace.cli.explain import explain
 from dlmtrace.cli.info import EXAMPLES as INFO_EXAMPLES
 from dlmtrace.cli.info import info
+from dlmtrace.cli.interruption import INTERRUPTED
 from dlmtrace.cli.streams import EXAMPLES as STREAMS_EXAMPLES
 from dlmtrace.cli.streams import streams
 
 UNUSABLE = 2
 """Exit status when input or arguments cannot be used."""
-INTERRUPTED = 128 + signal.SIGINT
 
 app = typer.Typer(
     name="dlmtrace",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dlmtrace.cli.analyze import INTERRUPTED, Dialect, Dialects, Nodes, Times
+from dlmtrace.cli.analyze import Dialect, Dialects, Nodes, Times
 from dlmtrace.cli.arguments import bad
 from dlmtrace.cli.node_names import node_names
 from dlmtrace.cli.options import AnyPort, Ports
@@ -57,6 +57,7 @@ def streams(
 
     With a stream: its ranges of numbers in order of time: sent, confirmed, resent, missing.
     """
+    from dlmtrace.cli.interruption import INTERRUPTED, Interruption
     from dlmtrace.cli.progress import Progress
     from dlmtrace.pipeline import PORT, Trace
     from dlmtrace.streams.analysis import Analysis
@@ -73,22 +74,18 @@ def streams(
     analysis, by_connection = Analysis(dialect.value), ByConnection()
     terminal = Terminal.of(sys.stdout)
     places = Places(terminal, times, trace.capture.files, names)
-    interrupted = False
-    with Progress(trace.capture, wanted=not follow) as progress:
-        try:
-            for batch in trace.batches():
-                by_connection.add(batch)
-                analysis.feed(batch)
-                if follow:
-                    _print_spans(analysis, wanted, terminal, places, over=False)
-                progress.update()
-        except KeyboardInterrupt:
-            interrupted = True  # tell what there was until then
+    with Interruption() as interruption, Progress(trace.capture, wanted=not follow) as progress:
+        for batch in interruption.until(trace.batches()):
+            by_connection.add(batch)
+            analysis.feed(batch)
+            if follow:
+                _print_spans(analysis, wanted, terminal, places, over=False)
+            progress.update()
     analysis.finish(trace.capture.facts, trace.traffic)
     if not analysis.streams:
         packets = sum(file.packets for file in trace.capture.files)
         print(f"dlmtrace: {nothing_found(trace.traffic, ports, any_port, packets)}", file=sys.stderr)
-        return INTERRUPTED if interrupted else 0
+        return INTERRUPTED if interruption.came else 0
     if wanted and not follow and terminal.width is not None:
         print(terminal.line(places.span(), BOLD))  # the lines below have only the time of day
     if wanted or follow:
@@ -96,7 +93,7 @@ def streams(
     if not wanted:
         for number, table in enumerate(tables(analysis, by_connection, places)):
             print("\n".join(["", *draw(table, terminal)] if number or follow else draw(table, terminal)))
-    return INTERRUPTED if interrupted else 0
+    return INTERRUPTED if interruption.came else 0
 
 
 def _streams_apart(arguments: Sequence[str]) -> tuple[list[str], list[tuple[int, int]]]:

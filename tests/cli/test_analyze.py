@@ -187,7 +187,7 @@ def test_interruption_tells_what_was_seen_until_then() -> None:
     )
     assert command.stdin
     assert command.stdout
-    command.stdin.write(STALLED.read_bytes())
+    command.stdin.write(capture_bytes("rst-stall-6.12-tcp.pcap"))
     command.stdin.flush()
     assert command.stdout.readline()
     command.send_signal(signal.SIGINT)
