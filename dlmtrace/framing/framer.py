@@ -16,6 +16,7 @@ from dlmtrace.framing.synchronise import Found, Framing, Sync, walk
 from dlmtrace.framing.walk import chain
 from dlmtrace.gather import Bytes, gather
 from dlmtrace.transport.connections import Connection
+from dlmtrace.transport.direction import GRACE
 from dlmtrace.transport.pieces import Pieces, Run, joined
 from dlmtrace.wire.columns import HEADER
 from dlmtrace.wire.enums import Command
@@ -86,6 +87,8 @@ class _Stretch:
         """The exact walk from ``low`` on."""
         framing = self.direction.framing
         position = self.position + low - self.low
+        if self.hole:
+            framing.before = b""
         if self.unmeasured:
             framing.sync, framing.reason, framing.expected = Sync.LOST, HOLE_REASON, None
         elif self.hole and framing.expected is None:
@@ -125,10 +128,13 @@ class Framer:
 
     def _settled(self, pieces: Pieces) -> int | None:
         oldest = list(pieces.waiting.values())
-        for key in pieces.waiting:
-            direction = self._directions.get(key)
-            if direction is not None and direction.rows is not None:
-                oldest.append(int(Rows(direction.rows).ordinal.min()))
+        recent = int(pieces.time.max(initial=0)) - GRACE
+        for key, direction in self._directions.items():
+            if direction.rows is not None:
+                rows = Rows(direction.rows)
+                lost = direction.framing.sync is Sync.LOST  # what comes next may show frames in what is here
+                if key in pieces.waiting or (lost and int(rows.time[-1]) > recent):
+                    oldest.append(int(rows.ordinal.min()))
         return min(oldest, default=None)
 
     def _join(self, pieces: Pieces) -> tuple[Rows, list[_RunRows], Bytes]:
@@ -266,6 +272,11 @@ class _Table:
         rows.position[0] += skipped
         rows.length[-1] -= int(self.ends[behind - 1]) - high
         rows.hole[:] = rows.cut[:] = 0
+        completing = int(self._completing[first])
+        if completing < first:  # a row without a byte stands for the packet that all of them had to wait for
+            row = Rows(self.rows.table[:, completing : completing + 1].copy())
+            row.length[0], row.position[0], row.hole[0], row.cut[0] = 0, rows.position[0], 0, 0
+            return np.concatenate((row.table, rows.table), axis=1)
         return rows.table
 
     def frames(self) -> npt.NDArray[Any]:
@@ -285,7 +296,7 @@ class _Table:
             )
         first = np.searchsorted(self.ends, offset, "right")
         last = np.searchsorted(self.ends, offset + captured - 1, "right")
-        complete = self._delivered()[last]
+        complete = self._completing[last]
         ordinal = self.rows.ordinal[complete]
         frames = np.empty(len(offset), FRAME)
         frames["offset"] = offset
@@ -321,7 +332,8 @@ class _Table:
         position: Int = self.rows.position[row] + offset - (self.ends[row] - self.rows.length[row])
         return position
 
-    def _delivered(self) -> Int:
+    @cached_property
+    def _completing(self) -> Int:
         """For each row the one that made it readable in order: the last to arrive of it and all before it."""
         index = np.arange(len(self.rows.length))
         begins = np.zeros(len(index), np.int64)

@@ -54,21 +54,25 @@ def _part(batch: FrameBatch, frames: Mask, holes: Mask, skips: Mask, events: lis
 
 
 def _without_lead(batch: FrameBatch) -> FrameBatch:
-    """The batch with a buffer that holds little more than its frames."""
-    frames = batch.frames
-    low = int(frames["offset"].min(initial=len(batch.buffer) - TAIL))
-    high = int((frames["offset"] + frames["captured"]).max(initial=low))
+    """The batch with a buffer that holds little more than its frames and the bytes it skipped."""
+    frames, skips = batch.frames, batch.skips
+    offset = np.concatenate((frames["offset"], skips["offset"]))
+    low = int(offset.min(initial=len(batch.buffer) - TAIL))
+    high = int((offset + np.concatenate((frames["captured"], skips["length"]))).max(initial=low))
     frames["offset"] -= low
-    buffer = batch.buffer[low : high + TAIL].copy()
-    return FrameBatch(buffer, frames, batch.holes, batch.skips, batch.events, batch.connections)
+    skips["offset"] -= low
+    return FrameBatch(
+        batch.buffer[low : high + TAIL].copy(), frames, batch.holes, skips, batch.events, batch.connections
+    )
 
 
 def _joined(first: FrameBatch, second: FrameBatch) -> FrameBatch:
     """Two batches as one, in capture order."""
-    shifted = second.frames.copy()
-    shifted["offset"] += len(first.buffer)
-    frames = _sorted(first.frames, shifted)
-    holes, skips = _sorted(first.holes, second.holes), _sorted(first.skips, second.skips)
+    frames, skips = second.frames.copy(), second.skips.copy()
+    frames["offset"] += len(first.buffer)
+    skips["offset"] += len(first.buffer)
+    frames, skips = _sorted(first.frames, frames), _sorted(first.skips, skips)
+    holes = _sorted(first.holes, second.holes)
     events = sorted(first.events + second.events, key=lambda event: event.ordinal)
     buffer = np.concatenate((first.buffer, second.buffer))
     return FrameBatch(buffer, frames, holes, skips, events, first.connections | second.connections)

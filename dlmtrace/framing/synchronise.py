@@ -5,7 +5,8 @@ Where the last frame start is certain, the walk goes by h_length alone, as the k
 §1.3): a wrong version or command does not end it, an h_length below 16 or above 4096 does.  Where framing was lost, a
 frame start is taken only from the signature of §1.4: a plausible header with a plausible one behind it, or one with the
 version and node id that this direction is known by.  The header of a frame inside an OPTS frame has that signature too,
-so a bare MSG, RCOM or FIN is not taken for a start where it may be one of those.
+so a bare MSG, RCOM or FIN is not taken for a start where it may be one of those.  All of this depends on the stream
+alone, not on how much of it is at hand: where more bytes may come that could tell, the search waits for them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from dlmtrace.wire.signature import NEWEST, looks_like_header
 
 _FIELDS = struct.Struct("<IIIHBB")  # of HEADER; a test holds the two together
 _NOT_OPTIONS = (Command.MSG, Command.RCOM, Command.FIN)
+_CARRIED = HEADER.itemsize + OPTIONS.itemsize  # where in an OPTS frame the header of what it carries lies
 
 HOLE, BAD_LENGTH, BAD_HEADER, MID_STREAM, STREAM_END = range(5)
 """Indexes of SKIP_REASONS."""
@@ -45,6 +47,7 @@ class Framing:
     identity: tuple[int, int] | None = None  # (h_version, h_nodeid) of the frames so far
     carries_options: bool = False  # has it sent OPTS or ACK?
     sent_bare: bool = False  # has it sent MSG, RCOM or FIN bare?
+    before: bytes = b""  # while it is lost: what came before the next bytes, as far as a search looks back
 
 
 @dataclass(slots=True)
@@ -84,17 +87,20 @@ def walk(data: memoryview, low: int, high: int, position: int, framing: Framing,
         at = min(framing.expected - base, high)
         if at < low:
             framing.sync, framing.reason, at = Sync.LOST, HOLE, low
+            framing.before = b""
         found.skip(low, at - low, HOLE)
         if framing.sync and framing.expected - base > high:
             found.stop = high
             return found
         framing.expected = None
+    lost = at  # where that began, if it is
     while True:
         if framing.sync is Sync.LOST:
-            start, sure = _search(data, at, high, framing, closed is not None)
+            start, sure = _search(data, lost, at, high, framing, closed is not None)
             found.skip(at, start - at, framing.reason)
             at = start
             if not sure:
+                framing.before = (framing.before + bytes(data[lost:at][-_CARRIED:]))[-_CARRIED:]
                 break
             framing.sync = Sync.FOUND
         if high - at < HEADER.itemsize:
@@ -107,6 +113,7 @@ def walk(data: memoryview, low: int, high: int, position: int, framing: Framing,
             framing.sync, framing.reason = Sync.LOST, BAD_HEADER
         if framing.sync is Sync.LOST:
             found.skip(at, 1, framing.reason)
+            framing.before, lost = bytes(_CARRIED), at  # the frames before do not reach further
             at += 1
             continue
         if at + length > high:
@@ -145,11 +152,13 @@ def _learn(framing: Framing, version: int, node: int, command: int) -> None:
         framing.sent_bare = True
 
 
-def _search(data: memoryview, low: int, high: int, framing: Framing, closed: bool) -> tuple[int, bool]:
-    """The first frame start from ``low`` on, and whether it is one for sure; if not, all before it surely is none."""
+def _search(data: memoryview, lost: int, at: int, high: int, framing: Framing, closed: bool) -> tuple[int, bool]:
+    """The first frame start from ``at`` on, and whether it is one for sure; if not, all before it surely is none.
+
+    ``lost``: where framing was lost, or the bytes begin that came after that.
+    """
     pattern = b"\x00\x03\x00"  # upper three bytes of h_version
     raw = data.obj if isinstance(data.obj, bytes) else bytes(data)
-    at = low
     while True:
         hit = raw.find(pattern, at + 1, high)
         if hit < 0:
@@ -159,10 +168,12 @@ def _search(data: memoryview, low: int, high: int, framing: Framing, closed: boo
         if high - at < HEADER.itemsize:
             return (high, False) if closed else (at, False)
         header = _FIELDS.unpack_from(data, at)
-        if is_plausible(header) and not _may_be_carried(data, low, at, header, framing):
-            verdict = _is_start(data, at, high, header, framing, closed)
-            if verdict is not None:
-                return at, verdict
+        if is_plausible(header):
+            before = framing.before + raw[max(lost, at - _CARRIED) : at]
+            if not _may_be_carried(before[-_CARRIED:], header, framing):
+                verdict = _is_start(data, at, high, header, framing, closed)
+                if verdict is not None:
+                    return at, verdict
         at += 1
 
 
@@ -171,27 +182,29 @@ def _is_start(
 ) -> bool | None:
     """Is the plausible header at ``at`` a frame's?  True, None for no, False for more bytes needed."""
     version, _, node, length, _, _ = header
-    known = framing.identity == (version, node)
     behind = at + length
     if behind + HEADER.itemsize <= high:
         following = _FIELDS.unpack_from(data, behind)
         return True if is_plausible(following) and following[0] == version and following[2] == node else None
-    if behind == high:
-        return True
-    if closed:
-        return known or None
-    return known
-
-
-def _may_be_carried(data: memoryview, low: int, at: int, header: tuple[int, ...], framing: Framing) -> bool:
-    """May this be the header of a frame inside an OPTS frame whose own header is not there?"""
-    command = header[4]
-    if command not in _NOT_OPTIONS or header[0] != NEWEST:
+    if not closed:
         return False
-    if at - low >= OPTIONS.itemsize:
-        options = data[at - OPTIONS.itemsize : at]
-        return bytes(options) == bytes((command,)) + bytes(OPTIONS.itemsize - 1)
-    return framing.carries_options or not framing.sent_bare
+    return framing.identity == (version, node) or behind == high or None
+
+
+def _may_be_carried(before: bytes, header: tuple[int, ...], framing: Framing) -> bool:
+    """May this be the header of a frame inside an OPTS frame whose own header was not taken for a start, or is not
+    there?  ``before``: the bytes before it, _CARRIED of them or as many as there are."""
+    version, _, _, _, command, _ = header
+    if command not in _NOT_OPTIONS or version != NEWEST:
+        return False
+    if len(before) == _CARRIED:
+        outer = _FIELDS.unpack_from(before)
+        return is_plausible(outer) and outer[4] == Command.OPTS
+    if framing.sent_bare and not framing.carries_options:
+        return False
+    if len(before) >= OPTIONS.itemsize:
+        return before[-OPTIONS.itemsize :] == bytes((command,)) + bytes(OPTIONS.itemsize - 1)
+    return True
 
 
 __all__ = ["CUT", "MISSING", "UNFINISHED", "Found", "Framing", "Sync", "is_plausible", "walk"]

@@ -27,6 +27,11 @@ class Assembly:
         if filled:
             self._run(receiver)[1].extend(filled)
 
+    def delivered(self, receiver: Receiver) -> list[Arrivals]:
+        """What the direction has delivered in this batch so far."""
+        key = (receiver.connection.index, receiver.side)
+        return [delivery.arrivals for delivery in self._runs[key][1]] if key in self._runs else []
+
     def end(self, receiver: Receiver, tail_hole: int, tail_cut: int) -> None:
         """Nothing more comes of this direction."""
         run, _ = self._run(receiver)

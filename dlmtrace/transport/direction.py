@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from dlmtrace.transport.connections import Connection, Direction
 from dlmtrace.transport.reorder import Arrivals, Ranges, Sorted, sort_out
+from dlmtrace.transport.serial import signed
 
 Int = npt.NDArray[np.int64]
 
@@ -57,6 +58,7 @@ class Receiver:
     """
 
     __slots__ = (
+        "_acknowledged_at",
         "_noted",
         "_noted_at",
         "_proved",
@@ -91,6 +93,7 @@ class Receiver:
         self.cuts = NO_CUTS  # from data_end on
         self.holes: list[tuple[int, int]] = []  # the last ones
         self.finish_position: int | None = None
+        self._acknowledged_at = _NOWHERE  # ns, of the last change
         self._noted, self._noted_at = _NOWHERE, _NOWHERE  # what `acknowledged` was at a time (ns)
         self._proved = _NOWHERE  # what it was GRACE ago, or longer
 
@@ -116,17 +119,21 @@ class Receiver:
 
     def begin(self, sequence: int) -> None:
         """The stream's position 0 has this sequence number."""
-        self.known, self.sequence = True, sequence
+        self.known, self.sequence, self.acknowledged = True, sequence, _NOWHERE
 
     def begin_under_way(self, sequence: int, time: int) -> None:
         """So has the first segment captured, at ``time`` (ns), of a stream that had begun before."""
+        if self.acknowledged != _NOWHERE:  # relative to the number that was taken for that of position 0 so far
+            self.acknowledged += int(signed(self.sequence - sequence))
         self.known, self.sequence, self.start_open_until = True, sequence, time + GRACE
 
-    def acknowledge(self, position: int) -> None:
-        """The other side has all before ``position``, which may be one past the end: that of a FIN."""
+    def acknowledge(self, position: int, time: int) -> None:
+        """The other side has all before ``position``, which may be one past the end: that of a FIN.  It said so at
+        ``time`` (ns) at the latest."""
         if self.finish_position is not None:
             position = min(position, self.finish_position)
-        self.acknowledged = max(self.acknowledged, position)
+        if position > self.acknowledged:
+            self.acknowledged, self._acknowledged_at = position, time
 
     def continue_plainly(self, arrivals: Arrivals, length: int) -> Delivery:
         """Segments that follow each other from ``expected`` on, ``length`` in all."""
@@ -172,7 +179,9 @@ class Receiver:
         deliveries = []
         if self.start_open_until is not None and now > self.start_open_until:
             deliveries = self.fix_start()
-        if now - self._noted_at >= GRACE:
+        if now - self._acknowledged_at >= GRACE:
+            self._proved = self.acknowledged
+        elif now - self._noted_at >= GRACE:
             self._proved, self._noted, self._noted_at = self._noted, self.acknowledged, now
         proved = max(min(self._proved, self._last_start), min(self.acknowledged, self._last_seen_before(now - GRACE)))
         if proved > self.expected and self.waits and self.start_open_until is None:

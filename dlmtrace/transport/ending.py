@@ -59,3 +59,8 @@ class Ending:
     def copy(self) -> Ending:
         """One that can be asked what if."""
         return Ending([*self.alive], [*self.finished], [*self.reset_by], self.closing)
+
+
+def may_be_decided(closing: int | None, now: int) -> bool:
+    """Is ``now`` so late that a connection closed at ``closing`` may be over or have survived?"""
+    return closing is not None and now > closing + LINGER // 2

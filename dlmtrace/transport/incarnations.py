@@ -40,11 +40,22 @@ class Incarnation:
     pair: int
     flip: int  # the flow 2·pair carries what this side sends
     receivers: tuple[Receiver, Receiver]
+    first_ordinal: int
     ending: Ending
     initial: list[int | None]  # initial sequence numbers, once known
     syn_seen: list[bool]
     replaced: bool = False  # by a successor
     ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """What ``assign`` was given."""
+
+    batch: PacketBatch
+    segments: Segments
+    flow: Int
+    events: list[ConnectionEvent]
 
 
 class IncarnationTable:
@@ -55,8 +66,8 @@ class IncarnationTable:
         self.flows = FlowTable()
         self.slots: dict[int, Incarnation] = {}
         self.closing: set[int] = set()  # slots whose connection was closed, reset or replaced, and has not ended
-        self.flip: Int = np.zeros(64, np.int64)  # of each slot
         self.gone: set[int] = set()  # slots that ended and have a successor
+        self.flip: Int = np.zeros(64, np.int64)  # of each slot
         self._numbers = numbers
         self._free: list[int] = []
         self._ended: npt.NDArray[np.bool_] = np.zeros(64, bool)  # of each slot
@@ -76,43 +87,22 @@ class IncarnationTable:
         self._seen[pair] = clock
         unknown = np.flatnonzero(~known)
         special[unknown[np.unique(pair[unknown], return_index=True)[1]]] = True
+        rows = _Rows(batch, segments, flow, events)
         begun: dict[int, list[tuple[int, int]]] = {}  # pair: row and slot of each incarnation that begins here
         for row in np.flatnonzero(special).tolist():
             its_pair = int(pair[row])
             slot = begun[its_pair][-1][1] if its_pair in begun else int(self._current[its_pair])
             if slot < 0:
-                self._current[its_pair] = self._open(row, int(flow[row]), batch, segments, events)
-            elif self._is_new(slot, row, int(flow[row]), segments):
-                successor = self._open(row, int(flow[row]), batch, segments, events)
-                begun.setdefault(its_pair, []).append((row, successor))
+                self._current[its_pair] = self._open(rows, row)
+            elif self._is_new(slot, rows, row):
+                begun.setdefault(its_pair, []).append((row, self._open(rows, row)))
                 self._replace(slot, int(clock[row]))
             else:
-                self._learn(slot, row, int(flow[row]), segments)
+                self._learn(slot, rows, row)
         slots: Int = self._current[pair]
         if begun:
             self._place(begun, pair, slots)
         return slots
-
-    def _place(self, begun: dict[int, list[tuple[int, int]]], pair: Int, slots: Int) -> None:
-        """Write the incarnations that begin inside a batch over the rows from their first one on."""
-        rows = np.flatnonzero(np.isin(pair, np.array(list(begun))))
-        table = [(its_pair, row, slot) for its_pair, begins in begun.items() for row, slot in begins]
-        begin = np.array(sorted(table), np.int64)
-        size = len(pair)
-        at = np.searchsorted(begin[:, 0] * size + begin[:, 1], pair[rows] * size + rows, "right") - 1
-        of_one = (at >= 0) & (begin[at, 0] == pair[rows])
-        slots[rows[of_one]] = begin[at[of_one], 2]
-        for its_pair, begins in begun.items():
-            self._current[its_pair] = begins[-1][1]
-
-    def _replace(self, slot: int, now: int) -> None:
-        incarnation = self.slots[slot]
-        incarnation.replaced = True
-        if incarnation.ended:
-            self.gone.add(slot)
-        else:
-            incarnation.ending.close(now)
-            self.closing.add(slot)
 
     def ending_of(self, pair: int, now: int) -> Ending:
         """That of the pair's present incarnation, a copy; a new one when there is none."""
@@ -139,39 +129,72 @@ class IncarnationTable:
         if pairs:
             self.flows.forget(pairs)
 
-    def _is_new(self, slot: int, row: int, flow: int, segments: Segments) -> bool:
-        """Does this row begin another connection between the same endpoints?"""
+    def _place(self, begun: dict[int, list[tuple[int, int]]], pair: Int, slots: Int) -> None:
+        """Write the incarnations that begin inside a batch over the rows from their first one on."""
+        rows = np.flatnonzero(np.isin(pair, np.array(list(begun))))
+        table = [(its_pair, row, slot) for its_pair, begins in begun.items() for row, slot in begins]
+        begin = np.array(sorted(table), np.int64)
+        size = len(pair)
+        at = np.searchsorted(begin[:, 0] * size + begin[:, 1], pair[rows] * size + rows, "right") - 1
+        of_one = (at >= 0) & (begin[at, 0] == pair[rows])
+        slots[rows[of_one]] = begin[at[of_one], 2]
+        for its_pair, begins in begun.items():
+            self._current[its_pair] = begins[-1][1]
+
+    def _replace(self, slot: int, now: int) -> None:
         incarnation = self.slots[slot]
-        side = flow & 1 ^ incarnation.flip
-        receiver = incarnation.receivers[side]
-        sequence, flags = int(segments.sequence[row]), int(segments.flags[row])
-        if flags & SYN:
-            other = incarnation.initial[1 - side]
-            if flags & ACK and other is not None:  # an answer to the SYN that this connection knows?
-                return other != int(segments.acknowledgement[row]) - 1 & _MASK
-            if incarnation.initial[side] is not None:
-                return incarnation.initial[side] != sequence
-            return receiver.known and signed(receiver.sequence - receiver.expected - sequence - 1) != 0
-        length = int(segments.length[row])
+        incarnation.replaced = True
+        if incarnation.ended:
+            self.gone.add(slot)
+        else:
+            incarnation.ending.close(now)
+            self.closing.add(slot)
+
+    def _is_new(self, slot: int, rows: _Rows, row: int) -> bool:
+        """Does this row begin another connection between the same endpoints?"""
+        incarnation, segments = self.slots[slot], rows.segments
+        side = int(rows.flow[row]) & 1 ^ incarnation.flip
+        sequence, length = int(segments.sequence[row]), int(segments.length[row])
+        if segments.flags[row] & SYN:
+            mine, other = (self._start(incarnation, each, rows, row) for each in (side, 1 - side))
+            if segments.flags[row] & ACK and other is not None:  # an answer to the SYN that this connection knows?
+                return other != int(segments.acknowledgement[row])
+            if mine is not None:
+                return mine != sequence + 1 & _MASK
+            return other is not None
         if not length:
             return False
+        receiver = incarnation.receivers[side]
         if not receiver.known:
             return incarnation.ended
         end = int(signed(sequence + length - receiver.sequence))
         return end < -REUSE_DISTANCE or (incarnation.ended and end > 0)
 
-    def _open(self, row: int, flow: int, batch: PacketBatch, segments: Segments, events: list[ConnectionEvent]) -> int:
+    def _start(self, incarnation: Incarnation, side: int, rows: _Rows, row: int) -> int | None:
+        """Sequence number of the first byte known of a side's stream, as far as what came before ``row`` tells."""
+        initial, receiver = incarnation.initial[side], incarnation.receivers[side]
+        if initial is not None:
+            return initial + 1 & _MASK
+        if receiver.known:
+            return receiver.sequence - receiver.expected & _MASK
+        first = int(np.searchsorted(rows.segments.row, incarnation.first_ordinal - rows.batch.first))
+        its_flow = 2 * incarnation.pair + (side ^ incarnation.flip)
+        mine = (rows.flow[first:row] == its_flow) & (rows.segments.length[first:row] > 0)
+        return int(rows.segments.sequence[first + int(mine.argmax())]) if mine.any() else None
+
+    def _open(self, rows: _Rows, row: int) -> int:
+        flow, flags = int(rows.flow[row]), int(rows.segments.flags[row])
         source, destination = self.flows.endpoints(flow)
-        flags = int(segments.flags[row])
         if flags & SYN:
             from_client = not flags & ACK
         elif (source.port in self.ports) != (destination.port in self.ports):
             from_client = destination.port in self.ports
         else:
             from_client = source.port > destination.port
-        record = batch.records[segments.row[row]]
+        record = rows.batch.records[rows.segments.row[row]]
         client, server = (source, destination) if from_client else (destination, source)
         packet, time = int(record["packet"]), int(record["time"])
+        ordinal = rows.batch.first + int(rows.segments.row[row])
         connection = Connection(next(self._numbers), "tcp", client, server, packet, time, packet, time)
         side = 0 if from_client else 1
         slot = self._free.pop() if self._free else len(self.slots)
@@ -183,22 +206,23 @@ class IncarnationTable:
             flow >> 1,
             flow & 1 ^ side,
             (Receiver(connection, 0, Arrivals.none()), Receiver(connection, 1, Arrivals.none())),
+            ordinal,
             Ending([time, time]),
             [None, None],
             [False, False],
         )
         self.flip[slot], self._ended[slot] = flow & 1 ^ side, False
-        ordinal = batch.first + int(segments.row[row])
-        events.append(ConnectionEvent("open", connection, side, ordinal, packet, time))
-        self._learn(slot, row, flow, segments)
+        rows.events.append(ConnectionEvent("open", connection, side, ordinal, packet, time))
+        self._learn(slot, rows, row)
         return slot
 
-    def _learn(self, slot: int, row: int, flow: int, segments: Segments) -> None:
+    def _learn(self, slot: int, rows: _Rows, row: int) -> None:
         """The initial sequence numbers that a SYN tells."""
+        segments = rows.segments
         if not segments.flags[row] & SYN:
             return
         incarnation = self.slots[slot]
-        side = flow & 1 ^ incarnation.flip
+        side = int(rows.flow[row]) & 1 ^ incarnation.flip
         initial = [(side, int(segments.sequence[row]))]
         incarnation.syn_seen[side] = True
         if segments.flags[row] & ACK:

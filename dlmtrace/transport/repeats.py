@@ -7,7 +7,7 @@ new transmission: its identification or its timestamps differ.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +26,9 @@ Flags = npt.NDArray[np.bool_]
 
 HISTORY_BYTES = 8 << 20
 """Captured bytes whose first copies are remembered for comparison."""
+
+SENT_AGAIN = 4096
+"""Retransmissions remembered, to tell their copies."""
 
 BATCH_COST, RUN_COST = 4096, 512
 """Bytes that remembering a batch and each of its directions costs beside its buffer, about."""
@@ -105,6 +108,7 @@ class Repeats:
         self._batches: deque[tuple[Transmissions, int, list[tuple[int, int]]]] = deque()  # with cost and directions
         self._cost = 0
         self._history: dict[tuple[int, int], deque[_Remembered]] = {}
+        self._sent_again: OrderedDict[tuple[int, int, int, int], int] = OrderedDict()  # see _count_sent_again
 
     def remember(self, transmissions: Transmissions, pieces: Pieces) -> None:
         """Keep a batch's deliveries for comparison."""
@@ -139,7 +143,7 @@ class Repeats:
         """Count each repeated segment of a direction: a copy, a retransmission, late, a keep-alive, with other bytes.
 
         ``highest``: for each the position behind all that came before it.  ``kept`` are the segments (stream order,
-        disjoint) that the direction holds now, of this batch and waiting ones; ``transmissions`` are this batch's.
+        disjoint) that the direction delivered in this batch or holds now; ``transmissions`` are this batch's.
         """
         statistics = receiver.statistics
         keep_alive = (repeated.length == 1) & (repeated.position == highest - 1)
@@ -147,17 +151,47 @@ class Repeats:
         repeated = repeated.take(~keep_alive)
         # The bulk of a capture that holds every packet twice: the same place as one segment of this batch.
         at = np.minimum(np.searchsorted(kept.position, repeated.position), len(kept) - 1)
-        again = np.zeros(len(repeated), bool)
+        again, one = np.zeros(len(repeated), bool), np.zeros(0, bool)
         if len(kept) and len(repeated):
             first, second = transmissions.find(repeated.ordinal), transmissions.find(kept.ordinal[at])
             again = (kept.position[at] == repeated.position) & (kept.length[at] == repeated.length) & (second >= 0)
             again[again] = _equal(repeated.take(again), kept.take(at[again]), buffers)
             one = transmissions.are_one(first[again], transmissions, second[again])
             statistics.captured_again += int(one.sum())
-            statistics.retransmitted_segments += int((~one).sum())
-            statistics.retransmitted_bytes += int(repeated.length[again][~one].sum())
+        fresh = np.zeros(len(repeated), np.int64)  # bytes of each that were sent again
+        fresh[again] = np.where(one, 0, repeated.length[again])
         for row in np.flatnonzero(~again).tolist():
-            self._look_closer(receiver, repeated.between(row, row + 1), kept, buffers, transmissions)
+            fresh[row] = self._look_closer(receiver, repeated.between(row, row + 1), kept, buffers, transmissions)
+        if fresh.any():
+            self._count_sent_again(receiver, repeated.take(fresh > 0), fresh[fresh > 0], transmissions)
+
+    def _count_sent_again(
+        self, receiver: Receiver, segments: Arrivals, sizes: Int, transmissions: Transmissions
+    ) -> None:
+        """Retransmissions with ``sizes`` bytes that had come before; each of them may have been captured twice, too."""
+        order = np.lexsort((segments.ordinal, segments.length, segments.position))
+        segments, sizes = segments.take(order), sizes[order]
+        index = transmissions.find(segments.ordinal)
+        copies = np.zeros(len(index), bool)
+        same = np.flatnonzero(
+            (segments.position[1:] == segments.position[:-1]) & (segments.length[1:] == segments.length[:-1])
+        )
+        copies[same + 1] = transmissions.are_one(index[same + 1], transmissions, index[same])
+        first = np.ones(len(index), bool)
+        first[same + 1] = False
+        places = zip(segments.position.tolist(), segments.length.tolist(), segments.ordinal.tolist(), strict=True)
+        for row, (position, length, ordinal) in enumerate(places):
+            key = (receiver.connection.index, receiver.side, position, length)
+            before = self._sent_again.pop(key, None)
+            if first[row] and before is not None and (found := self._transmission(before, transmissions)):
+                copies[row] = transmissions.are_one(index[row : row + 1], found[0], np.array([found[1]]))[0]
+            self._sent_again[key] = ordinal
+        while len(self._sent_again) > SENT_AGAIN:
+            self._sent_again.popitem(last=False)
+        statistics = receiver.statistics
+        statistics.captured_again += int(copies.sum())
+        statistics.retransmitted_segments += int((~copies).sum())
+        statistics.retransmitted_bytes += int(sizes[~copies].sum())
 
     def _look_closer(
         self,
@@ -166,8 +200,8 @@ class Repeats:
         kept: Arrivals,
         buffers: dict[int, Bytes],
         transmissions: Transmissions,
-    ) -> None:
-        """One segment that overlaps others in whatever way."""
+    ) -> int:
+        """One segment that overlaps others in whatever way: how many of its bytes were sent again."""
         statistics = receiver.statistics
         low = int(segment.position[0])
         high = low + int(segment.length[0])
@@ -179,7 +213,7 @@ class Repeats:
         end = np.minimum((kept.position + kept.length)[holding][own], high)
         again = high - low - late - int((end - begin).sum())
         if again <= 0:
-            return
+            return 0
         differing = _differing(segment, buffers, kept, holding[~own], buffers)
         first: tuple[Transmissions, int] | None = None
         if not own.all():
@@ -194,9 +228,8 @@ class Repeats:
             mine = transmissions.find(segment.ordinal)
             if transmissions.are_one(mine, first[0], np.array([first[1]]))[0]:
                 statistics.captured_again += 1
-                return
-        statistics.retransmitted_segments += 1
-        statistics.retransmitted_bytes += again
+                return 0
+        return again
 
     def _transmission(self, ordinal: int, present: Transmissions) -> tuple[Transmissions, int] | None:
         """The segment with this ordinal among the present batch's and the remembered ones."""

@@ -217,7 +217,7 @@ class SctpTransport:
             return
         at = chunks.data[told][:, None] + np.arange(4)
         cumulative = chunks.buffer[at].view(">u4")[:, 0].astype(np.int64)
-        receiver.acknowledge(receiver.expected + int(signed(cumulative + 1 - receiver.sequence).max()))
+        receiver.acknowledge(receiver.expected + int(signed(cumulative + 1 - receiver.sequence).max()), self._clock)
         position, end = direction.byte_ends
         count = int(np.searchsorted(position, receiver.acknowledged))
         if count:

@@ -20,7 +20,7 @@ from dlmtrace.transport.assembly import Assembly
 from dlmtrace.transport.columns import select
 from dlmtrace.transport.connections import ConnectionEvent, EndedBy
 from dlmtrace.transport.direction import NO_CUTS, Receiver, relieve
-from dlmtrace.transport.ending import LINGER, Ending
+from dlmtrace.transport.ending import Ending, may_be_decided
 from dlmtrace.transport.incarnations import SILENCE, IncarnationTable
 from dlmtrace.transport.pieces import Pieces, joined
 from dlmtrace.transport.reorder import Arrivals, Ranges
@@ -89,30 +89,30 @@ class TcpTransport:
         flow = self._table.flows.lookup(segments)
         start = 0
         while start < len(flow):
+            self._clock = int(clock[start])
+            self._last_ordinal = batch.first + int(segments.row[start]) - 1
+            self._settle(out)
             stop = self._next_stop(segments, flow, clock, start)
             rows = slice(start, stop)
             part = segments if stop - start == len(flow) else select(segments, rows)
             self._take(batch, part, flow[rows], clock[rows], transmissions, out)
-            if stop < len(flow):
-                self._clock = int(clock[stop])
-                self._last_ordinal = batch.first + int(segments.row[stop]) - 1
-                self._settle(out)
             start = stop
 
     def _next_stop(self, segments: Segments, flow: Int, clock: Int, start: int) -> int:
-        """The next row behind ``start`` before which a closed connection's silence or everyone's was long enough."""
+        """The next row behind ``start`` before which it is decided whether a closed connection is over, or before which
+        everyone was silent for long."""
         jumps = np.flatnonzero(clock[start + 1 :] - clock[start:-1] >= SILENCE)
         stop = start + 1 + int(jumps[0]) if len(jumps) else len(flow)
         pair = flow >> 1
         closings = np.flatnonzero(segments.flags[start:stop] & (FIN | RST)) + start
-        slots, last = self._table.slots, int(clock[stop - 1])
-        silent = [slots[slot].pair for slot in self._table.closing if slots[slot].ending.is_silent(last)]
-        if last - int(clock[start]) < LINGER:
+        last = int(clock[stop - 1])
+        if not may_be_decided(int(clock[start]), last):
             closings = closings[:0]
-        if not len(closings) and not silent:
+        slots = [self._table.slots[slot] for slot in self._table.closing]
+        pairs = [slot.pair for slot in slots if may_be_decided(slot.ending.closing, last)]
+        if not len(closings) and not pairs:
             return stop
-        closing_pairs = np.array(silent, np.int64)
-        rows = np.flatnonzero(np.isin(pair[start:stop], np.concatenate((closing_pairs, pair[closings])))) + start
+        rows = np.flatnonzero(np.isin(pair[start:stop], [*pairs, *pair[closings].tolist()])) + start
         endings: dict[int, Ending] = {}
         for row, its_flow, now, flags in zip(
             rows.tolist(), flow[rows].tolist(), clock[rows].tolist(), segments.flags[rows].tolist(), strict=True
@@ -120,7 +120,9 @@ class TcpTransport:
             ending = endings.get(its_flow >> 1)
             if ending is None:
                 ending = endings[its_flow >> 1] = self._table.ending_of(its_flow >> 1, now)
-            if row > start and ending.is_silent(now):
+            elif flags & (SYN | ACK) == SYN:
+                ending = endings[its_flow >> 1] = Ending([now, now])
+            if row > start and (ending.is_silent(now) or ending.survived()):
                 return row
             ending.note(its_flow & 1, flags, now)
         return stop
@@ -190,7 +192,7 @@ class TcpTransport:
             end = int(sequence[row] + length[row]) & _MASK
             self._close(int(key[row]), int(flags[row]), end, int(moment[row]), arrivals.between(row, row + 1), out)
         acknowledged = np.where(flags & (ACK | RST) == ACK, segments.acknowledgement[order], -1)
-        self._acknowledge(groups, starts, stops, acknowledged)
+        self._acknowledge(groups, starts, stops, acknowledged, moment)
         self._touch(groups, starts, stops, flags, moment, arrivals)
 
     def _put_in_order(
@@ -225,7 +227,8 @@ class TcpTransport:
         if len(again):
             repeated = arrivals.take(again)
             repeated.position[:] = position[again]
-            self._repeats.examine(receiver, repeated, before[again], rows, out.buffers, transmissions)
+            present = Arrivals.concatenate([*out.delivered(receiver), rows])
+            self._repeats.examine(receiver, repeated, before[again], present, out.buffers, transmissions)
         out.add(receiver, [receiver.continue_plainly(rows, int(length[kept].sum()))])
         return True
 
@@ -235,7 +238,8 @@ class TcpTransport:
         statistics = receiver.statistics
         if not receiver.known:
             first = int(np.flatnonzero(length)[0])
-            receiver.begin_under_way(int(arrivals.position[first]), int(arrivals.time[first]))
+            arrivals, length = arrivals.between(first, None), length[first:]
+            receiver.begin_under_way(int(arrivals.position[0]), int(arrivals.time[0]))
         if receiver.start_open_until is not None:
             self._waiting.add(key)
             later = np.flatnonzero(arrivals.time > receiver.start_open_until)
@@ -263,21 +267,27 @@ class TcpTransport:
         behind = np.flatnonzero((rows.position < highest) & (rows.position >= start))
         statistics.out_of_order += len(np.setdiff1d(behind, result.repeated, assume_unique=True))
         if len(result.repeated):
-            again = rows.take(result.repeated)
-            self._repeats.examine(receiver, again, highest[result.repeated], result.kept, out.buffers, transmissions)
+            again, kept = rows.take(result.repeated), Arrivals.concatenate([*out.delivered(receiver), result.kept])
+            self._repeats.examine(receiver, again, highest[result.repeated], kept, out.buffers, transmissions)
         out.add(receiver, deliveries)
         if receiver.waits:
             self._waiting.add(key)
 
-    def _acknowledge(self, groups: list[int], starts: Int, stops: Int, acknowledged: Int) -> None:
+    def _acknowledge(self, groups: list[int], starts: Int, stops: Int, acknowledged: Int, moment: Int) -> None:
         """What each group's highest acknowledgement says of the other direction; -1 marks rows without one."""
         others = [self._table.slots[group >> 1].receivers[1 - (group & 1)] for group in groups]
+        for index, other in enumerate(others):
+            if not other.known and not other.sequence:  # any number will do until the stream is known
+                numbers = acknowledged[starts[index] : stops[index]]
+                other.sequence = int(numbers.max())
         base = np.repeat([other.sequence for other in others], stops - starts)
         ahead = np.where(acknowledged >= 0, signed(acknowledged - base), _NEVER)
-        for other, highest in zip(others, np.maximum.reduceat(ahead, starts).tolist(), strict=True):
-            if other.known and highest > _NEVER:
-                other.acknowledge(other.expected + highest)
-                other.statistics.acknowledged = max(-1, other.acknowledged)
+        highest = np.maximum.reduceat(ahead, starts).tolist()
+        for other, position, now in zip(others, highest, moment[stops - 1].tolist(), strict=True):
+            if position > _NEVER:
+                other.acknowledge(other.expected + position, now)
+                if other.known:
+                    other.statistics.acknowledged = max(-1, other.acknowledged)
 
     def _close(self, key: int, flags: int, end: int, now: int, row: Arrivals, out: Assembly) -> None:
         """A FIN or RST.  ``end`` is the sequence number behind the segment's payload."""
