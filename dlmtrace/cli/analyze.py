@@ -133,7 +133,7 @@ def analyze(
         raise typer.BadParameter(f"--format {form} has all times in UTC", param_hint="--time-format")
     if form is AnalysisFormat.JSON and follow:
         raise typer.BadParameter("--format json is one object; take --format jsonl", param_hint="--follow")
-    codes = _codes(select or [], ignore or [])
+    codes = selected(select or [], ignore or [])
     names = node_names(nodes)
     ports = frozenset(port or (PORT,))
     trace = Trace(files, ports, any_port)
@@ -167,7 +167,8 @@ def analyze(
     return 0 if fail_on is FailOn.NEVER else outcome.status(Level(fail_on.value).value)
 
 
-def _codes(select: Sequence[str], ignore: Sequence[str]) -> frozenset[str]:
+def selected(select: Sequence[str], ignore: Sequence[str]) -> frozenset[str]:
+    """The codes of findings that two options choose."""
     from dlmtrace.findings.selection import selected_codes
 
     try:

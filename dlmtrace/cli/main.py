@@ -12,6 +12,8 @@ import typer
 from dlmtrace import __version__
 from dlmtrace.cli.analyze import EXAMPLES as ANALYZE_EXAMPLES
 from dlmtrace.cli.analyze import analyze
+from dlmtrace.cli.annotate import EXAMPLES as ANNOTATE_EXAMPLES
+from dlmtrace.cli.annotate import annotate
 from dlmtrace.cli.decode import EXAMPLES as DECODE_EXAMPLES
 from dlmtrace.cli.decode import decode
 from dlmtrace.cli.explain import EXAMPLES as EXPLAIN_EXAMPLES
@@ -36,6 +38,7 @@ app.command(epilog=INFO_EXAMPLES)(info)
 app.command(epilog=ANALYZE_EXAMPLES)(analyze)
 app.command(epilog=STREAMS_EXAMPLES)(streams)
 app.command(epilog=EXPLAIN_EXAMPLES)(explain)
+app.command(epilog=ANNOTATE_EXAMPLES)(annotate)
 
 
 def _print_version(wanted: bool) -> None:

@@ -171,6 +171,14 @@ class AnalysisText:
         text = f"{place}: {finding.message}{self._evidence(finding)}"
         return self._headed(f"  {level:7} {entry.code} {entry.name}", text, COLOURS[level], "      ")
 
+    def remark(self, finding: Finding) -> str:
+        """One finding in one line for a place where its packet is known."""
+        entry = CATALOGUE[finding.code]
+        stream = "" if finding.sender is None else f" {self._places.stream(finding.sender, finding.receiver)}"
+        connection = f" {finding.connection}" if finding.connection else ""
+        told = escape(finding.message + self._evidence(finding))
+        return f"{severity(finding)} {entry.code} {entry.name}{stream}{connection}: {told}"
+
     def _evidence(self, finding: Finding) -> str:
         """What the message does not say already."""
         told = []
