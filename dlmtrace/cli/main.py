@@ -18,6 +18,9 @@ from dlmtrace.cli.decode import EXAMPLES as DECODE_EXAMPLES
 from dlmtrace.cli.decode import decode
 from dlmtrace.cli.explain import EXAMPLES as EXPLAIN_EXAMPLES
 from dlmtrace.cli.explain import explain
+from dlmtrace.cli.export import EXAMPLES as EXPORT_EXAMPLES
+from dlmtrace.cli.export import export
+from dlmtrace.cli.extras import MissingExtra
 from dlmtrace.cli.info import EXAMPLES as INFO_EXAMPLES
 from dlmtrace.cli.info import info
 from dlmtrace.cli.interruption import INTERRUPTED
@@ -39,6 +42,7 @@ app.command(epilog=ANALYZE_EXAMPLES)(analyze)
 app.command(epilog=STREAMS_EXAMPLES)(streams)
 app.command(epilog=EXPLAIN_EXAMPLES)(explain)
 app.command(epilog=ANNOTATE_EXAMPLES)(annotate)
+app.command(epilog=EXPORT_EXAMPLES)(export)
 
 
 def _print_version(wanted: bool) -> None:
@@ -83,7 +87,7 @@ def _message(error: Exception) -> str | None:
         return str(error.format_message())
     from dlmtrace.capture.packets import UnusableInput
 
-    if isinstance(error, UnusableInput):
+    if isinstance(error, UnusableInput | MissingExtra):
         return str(error)
     if isinstance(error, OSError):
         return f"{error.filename or 'standard output'}: {error.strerror or error}"

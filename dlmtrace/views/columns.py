@@ -277,7 +277,7 @@ class FrameColumns:
     @cached_property
     def names(self) -> list[bytes | None]:
         """Resource name as it is on the wire; None where the frame carries none or not all of it was captured."""
-        start, stop = self._name_spans()
+        start, stop = self.name_spans()
         data = self.batch.buffer.data
         return [bytes(data[a:b]) if a < b else None for a, b in zip(start.tolist(), stop.tolist(), strict=True)]
 
@@ -286,7 +286,7 @@ class FrameColumns:
         """Resource name as people know it."""
         return ["" if name is None else texts.RESOURCES[name] for name in self.names]
 
-    def _name_spans(self) -> tuple[Int, Int]:
+    def name_spans(self) -> tuple[Int, Int]:
         """Where in the buffer the resource name of each frame begins and ends; the same where there is none."""
         start = np.zeros(len(self.rows), np.int64)
         length = np.zeros(len(self.rows), np.int64)

@@ -1,0 +1,1 @@
+"""The results as tables: one declaration of their columns, made into Arrow record batches."""
