@@ -16,6 +16,7 @@ from dlmtrace.findings.rules import Rules
 from dlmtrace.framing.frames import WHOLE, FrameBatch
 from dlmtrace.streams.bare import BareTracker
 from dlmtrace.streams.copies import Batches, FirstCopies
+from dlmtrace.streams.fates import Fates
 from dlmtrace.streams.nodes import UNKNOWN, NodeTable
 from dlmtrace.streams.pair import Death, Pair
 from dlmtrace.streams.plain import Run, is_plain, take
@@ -79,10 +80,14 @@ _NO_ROWS = _Rows()
 
 
 class Analysis:
-    """Feed it batches of frames; ``streams``, ``reconnects`` and ``findings`` grow as they become final."""
+    """Feed it batches of frames; ``streams``, ``reconnects`` and ``findings`` grow as they become final.
 
-    def __init__(self, dialect: Dialect = "auto") -> None:
+    ``fates`` is told what became of the frames that it watches.
+    """
+
+    def __init__(self, dialect: Dialect = "auto", fates: Fates | None = None) -> None:
         self.dialect = dialect
+        self.fates = fates
         self.nodes = NodeTable()
         self.connections: dict[int, Connection] = {}
         self.reconnects: list[Reconnect] = []
@@ -158,6 +163,8 @@ class Analysis:
                 tracker = Tracker(stream, pair, self.dialect, self.report, self._began, self._decided)
                 copies = FirstCopies(self._batches)
                 bare = BareTracker(stream, pair, self._began, self._decided)
+                if self.fates is not None:
+                    tracker.revised, bare.lost = self.fates.note, self.fates.lose
                 self._directed[each[0], each[1]] = _Directed(stream, tracker, bare, copies)
                 if (back[0], back[1]) in self._directed:
                     other = self._directed[back[0], back[1]].tracker
@@ -312,6 +319,8 @@ class Analysis:
 
             fin = carried == Command.FIN
             directed.tracker.send(int(batch.sequence[row]), arrival, position, connection, fin, same)
+            if self.fates is not None:
+                self.fates.pass_by(arrival, directed.tracker)
             if directed.tracker.numbering is not numbering:
                 directed.copies.clear()
             if directed.tracker.took_new:

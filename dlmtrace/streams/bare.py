@@ -21,6 +21,7 @@ class BareTracker:
         self, stream: Stream, pair: Pair, reconnects: list[Reconnect], decided: Callable[[Reconnect], None]
     ) -> None:
         self.stream, self.pair, self.reconnects, self.decided = stream, pair, reconnects, decided
+        self.lost: Callable[[tuple[int, int]], None] | None = None  # is told of frames that never came
         self.carrier: int | None = None
         self._ends: deque[int] = deque(maxlen=WINDOW)  # stream positions behind the frames not acknowledged by TCP
 
@@ -63,6 +64,9 @@ class BareTracker:
             record.reason = "the capture has a hole in the old connection"
         elif hit:
             record.verdict, record.lost_frames = "unsafe", hit
+            if self.lost is not None:
+                for end in self._ends:
+                    self.lost((self.carrier, end))
             record.reason = (
                 f"TCP had not acknowledged {hit} frames when the connection died: this protocol resends nothing"
             )

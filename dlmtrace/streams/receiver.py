@@ -13,6 +13,7 @@ An ACK of the receiver settles everything before it, whatever was assumed.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 WINDOW = 65_536
@@ -39,13 +40,14 @@ class Expectation:
 
     ``expected``: everything before it was delivered.  ``confirmed``: the highest acknowledgement.  ``arrivals``: frames
     not below ``confirmed`` in order of capture, so that the expectation can be worked out again when it turns out that
-    some of them never came.
+    some of them never came; ``revised`` is told each of them then.
     """
 
-    def __init__(self, first: int, keeps_early: bool) -> None:
+    def __init__(self, first: int, keeps_early: bool, revised: Callable[[Arrival], None] | None = None) -> None:
         self.expected = first
         self.confirmed = first
         self.keeps_early = keeps_early  # the v3 series queues frames of the future
+        self.revised = revised
         self.arrivals: deque[Arrival] = deque()
         self._start = first  # expected before the first of `arrivals`
         self._early: set[int] = set()
@@ -77,6 +79,8 @@ class Expectation:
         self._early.clear()
         for arrival in self.arrivals:
             self._take(arrival)
+            if self.revised is not None:
+                self.revised(arrival)
 
     def _take(self, arrival: Arrival) -> bool:
         arrival.expected = self.expected

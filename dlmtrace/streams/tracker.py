@@ -74,6 +74,7 @@ class Tracker:
         self.left: tuple[int, int, int, Arrival] | None = None  # connection left while alive: U, first frame elsewhere
         self.timeline = Timeline()
         self.took_new = False  # was the last frame the first of its number?
+        self.revised: Callable[[Arrival], None] | None = None  # is told of frames of which more was learnt
 
     # Frames.
 
@@ -128,9 +129,8 @@ class Tracker:
     def _begin(self, number: int, arrival: Arrival) -> Numbering:
         result = Epoch(number, number)
         self.stream.epochs.append(result)
-        self.numbering = Numbering(
-            number, number, Expectation(number, self.keeps_early), result, arrival.ordinal, since_ack=number
-        )
+        expectation = Expectation(number, self.keeps_early, self.revised)
+        self.numbering = Numbering(number, number, expectation, result, arrival.ordinal, since_ack=number)
         return self.numbering
 
     def _classify(self, arrival: Arrival, start: int, numbering: Numbering, same: Callable[[int], bool | None]) -> None:
