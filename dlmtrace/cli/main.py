@@ -21,6 +21,8 @@ from dlmtrace.cli.explain import explain
 from dlmtrace.cli.export import EXAMPLES as EXPORT_EXAMPLES
 from dlmtrace.cli.export import export
 from dlmtrace.cli.extras import MissingExtra
+from dlmtrace.cli.graph import EXAMPLES as GRAPH_EXAMPLES
+from dlmtrace.cli.graph import graph
 from dlmtrace.cli.info import EXAMPLES as INFO_EXAMPLES
 from dlmtrace.cli.info import info
 from dlmtrace.cli.interruption import INTERRUPTED
@@ -41,6 +43,7 @@ app.command(epilog=INFO_EXAMPLES)(info)
 app.command(epilog=ANALYZE_EXAMPLES)(analyze)
 app.command(epilog=STREAMS_EXAMPLES)(streams)
 app.command(epilog=EXPLAIN_EXAMPLES)(explain)
+app.command(epilog=GRAPH_EXAMPLES)(graph)
 app.command(epilog=ANNOTATE_EXAMPLES)(annotate)
 app.command(epilog=EXPORT_EXAMPLES)(export)
 

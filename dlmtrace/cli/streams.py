@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dlmtrace.cli.analyze import Dialect, Dialects, Nodes, Times
-from dlmtrace.cli.arguments import bad
+from dlmtrace.cli.arguments import bad, stream_of
 from dlmtrace.cli.node_names import node_names
 from dlmtrace.cli.options import AnyPort, Ports
 from dlmtrace.views.times import TimeFormat
@@ -100,9 +99,9 @@ def _streams_apart(arguments: Sequence[str]) -> tuple[list[str], list[tuple[int,
     """Files, and streams as (sender, receiver); what names a file is a file."""
     paths, wanted = [], []
     for argument in arguments:
-        stream = re.fullmatch("([0-9]+)(?:-|→|->|>)([0-9]+)", argument)
-        if stream and not os.path.exists(argument):
-            wanted.append((int(stream[1]), int(stream[2])))
+        stream = stream_of(argument)
+        if stream is not None and not os.path.exists(argument):
+            wanted.append(stream)
         else:
             paths.append(argument)
     if not paths:

@@ -143,6 +143,10 @@ class Analysis:
 
     # Who talks to whom.
 
+    def hosts(self, connection: Connection) -> tuple[int, int]:
+        """Node ids of the client and the server, as ``streams`` has them; negative while they are not known."""
+        return self._host(connection, 0), self._host(connection, 1)
+
     def _host(self, connection: Connection, side: int) -> int:
         """Node id at one end of a connection; a negative number of its address while that is not known."""
         known = self.nodes.node_at(connection, side)
@@ -273,7 +277,7 @@ class Analysis:
 
     def _hosts(self, batch: FrameBatch, index: int) -> tuple[int, int]:
         connection = batch.connections[index]
-        return self._host(connection, 0), self._host(connection, 1)
+        return self.hosts(connection)
 
     def _order(self, batch: FrameBatch, exact: Int) -> Iterable[tuple[int, int, int]]:
         """Frames that do not go by columns, events and losses, by capture order: (ordinal, kind, index)."""

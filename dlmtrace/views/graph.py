@@ -1,0 +1,169 @@
+"""What a time-sequence graph shows: the series of a stream, and what the analysis says about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dlmtrace.findings.catalogue import severity
+from dlmtrace.streams.numbers import unwrap
+from dlmtrace.streams.results import Finding, Reconnect, Severity
+from dlmtrace.streams.series import ACK, RESENT, Series
+from dlmtrace.views.places import Places
+
+MARK_NAMES = ("SYN", "FIN", "RST", "abandoned", "hole", "gap")
+"""Short names of the kinds of marks, by number."""
+
+SHOWN = 1000
+"""Findings of a stream that its graph shows; the gravest come first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A finding in the graph; ``row`` is its number in the report's table."""
+
+    time: int  # ns
+    code: str
+    severity: Severity
+    row: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Numbers (unwrapped) that a reconnect lost, where the stream went on past them."""
+
+    time: int  # ns
+    first: int
+    last: int
+    reconnect: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """The receiver stood still."""
+
+    start: int  # ns
+    until: int  # ns
+
+
+@dataclass(slots=True)
+class Graph:
+    """A part of a stream's life: ``start`` … ``until`` (ns) across, ``low`` … ``high`` (numbers) up."""
+
+    name: str  # of the stream
+    numbered: bool
+    points: npt.NDArray[Any]  # dtype POINT
+    marks: npt.NDArray[Any]  # dtype MARK
+    start: int
+    until: int
+    low: int
+    high: int
+    notes: list[Note] = field(default_factory=list)
+    losses: list[Loss] = field(default_factory=list)
+    stalls: list[Stall] = field(default_factory=list)
+
+    @property
+    def empty(self) -> bool:
+        """Is there nothing to draw?"""
+        return not len(self.points)
+
+    def carried(self) -> list[tuple[int, int, int]]:
+        """Which connection (index) carried the frames, from when to when (ns), in order."""
+        frames = self.points[self.points["kind"] != ACK]
+        if not len(frames):
+            return []
+        starts = np.flatnonzero(np.diff(frames["connection"], prepend=-1))
+        ends = np.append(starts[1:], len(frames)) - 1
+        return list(
+            zip(
+                frames["connection"][starts].tolist(),
+                frames["time"][starts].tolist(),
+                frames["time"][ends].tolist(),
+                strict=True,
+            )
+        )
+
+    def within(self, start: int, until: int) -> Graph:
+        """The same from ``start`` to ``until`` (ns), the numbers as they are there."""
+        points = _between(self.points, start, until)
+        acks = self.points[(self.points["kind"] == ACK) & (self.points["time"] < start)]
+        return Graph(
+            self.name,
+            self.numbered,
+            np.concatenate((acks[-1:], points)),  # the ACK that stood when it began
+            _between(self.marks, start, until),
+            start,
+            until,
+            *_extent(points, [loss for loss in self.losses if start <= loss.time <= until]),
+            [note for note in self.notes if start <= note.time <= until],
+            [loss for loss in self.losses if start <= loss.time <= until],
+            [stall for stall in self.stalls if stall.start <= until and stall.until >= start],
+        )
+
+
+def graph(
+    series: Series,
+    places: Places,
+    capacity: int,
+    reconnects: Sequence[Reconnect] = (),
+    findings: Sequence[tuple[int | None, Finding]] = (),
+) -> Graph:
+    """The whole graph of a stream, in at most about ``capacity`` points.
+
+    ``reconnects`` and ``findings`` (each with its row in the report, if any) may be those of other streams too.
+    """
+    points = series.points
+    if len(points) > capacity:
+        usual, near = series.usual, series.near
+        usual.shrink(max(capacity - len(near.points), capacity // 2))
+        near.shrink(capacity // 2)
+        points = series.points
+    own = [each for each in reconnects if (each.sender, each.receiver) == (series.sender, series.receiver)]
+    notes: list[Note] = []
+    stalls: list[Stall] = []
+    for row, finding in findings:
+        if (finding.sender, finding.receiver) != (series.sender, series.receiver) or finding.time is None:
+            continue
+        if severity(finding) != "note" and len(notes) < SHOWN:
+            notes.append(Note(finding.time, finding.code, severity(finding), row))
+        if finding.code == "SEQ211":
+            stalls.append(Stall(finding.evidence["from"], finding.evidence["until"]))
+    losses = [
+        Loss(reconnect.resumed or reconnect.ended, *_unwrapped(points, reconnect, first, last), reconnect.reconnect)
+        for reconnect in own
+        for first, last in reconnect.lost
+    ]
+    times = np.concatenate((points["time"], series.marks["time"]))
+    start, until = (int(times.min()), int(times.max())) if len(times) else (0, 0)
+    name = places.stream(series.sender, series.receiver)
+    extent = _extent(points, losses)
+    return Graph(name, series.numbered, points, series.marks, start, until, *extent, notes, losses, stalls)
+
+
+def closeup(whole: Graph, reconnect: Reconnect) -> Graph:
+    """Around a reconnect: from before the connection ended until the stream went on again."""
+    resumed = reconnect.resumed or reconnect.ended
+    margin = max((resumed - reconnect.ended) // 3, 5_000_000)
+    return whole.within(reconnect.ended - margin, resumed + margin)
+
+
+def _unwrapped(points: npt.NDArray[Any], reconnect: Reconnect, first: int, last: int) -> tuple[int, int]:
+    frames = points[(points["kind"] <= RESENT) & (points["time"] <= (reconnect.resumed or reconnect.ended))]
+    near = int(frames["number"][-1]) if len(frames) else first
+    low = unwrap(first, near)
+    return low, unwrap(last, low)
+
+
+def _between(rows: npt.NDArray[Any], start: int, until: int) -> npt.NDArray[Any]:
+    chosen: npt.NDArray[Any] = rows[(rows["time"] >= start) & (rows["time"] <= until)]
+    return chosen
+
+
+def _extent(points: npt.NDArray[Any], losses: Sequence[Loss]) -> tuple[int, int]:
+    """The lowest and the highest number."""
+    numbers = [*points["number"].tolist(), *(each for loss in losses for each in (loss.first, loss.last))]
+    return min(numbers, default=0), max(numbers, default=0)

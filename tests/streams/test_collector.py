@@ -1,0 +1,114 @@
+"""The series of real captures hold the frames that a second reader of them finds, with the numbers of the analysis."""
+
+from collections import Counter
+from functools import lru_cache
+
+import numpy as np
+import pytest
+from evidence import capture_bytes, capture_path, stand_alone_counter
+
+from dlmtrace.capture.source import WINDOW, Capture
+from dlmtrace.pipeline import Trace
+from dlmtrace.streams import collector as collecting
+from dlmtrace.streams.analysis import Analysis
+from dlmtrace.streams.collector import Collector
+from dlmtrace.streams.series import ACK, BARE, LEFT_OUT, RESENT, RESET, Series
+
+NUMBERED, ACKNOWLEDGEMENT = 3, 4
+"""h_cmd"""
+
+
+@lru_cache(maxsize=8)
+def collected(file: str, window: int = WINDOW) -> dict[tuple[int, int], Series]:
+    path = str(capture_path(file))
+    trace, analysis = Trace([path]), Analysis()
+    trace.capture = Capture([path], window)
+    collector = Collector(analysis, lambda batch, rows: [""] * len(rows))
+    for batch in trace.batches():
+        analysis.feed(batch)
+        collector.add(batch)
+    analysis.finish(trace.capture.facts, trace.traffic)
+    collector.finish()
+    return {(series.sender, series.receiver): series for series in collector.series}
+
+
+def walked(file: str, sender: int, receiver: int, commands: tuple[int, ...]) -> list[tuple[float, int]]:
+    """Time (s) and second word of the frames with these commands from 10.77.0.sender to 10.77.0.receiver."""
+    frames = stand_alone_counter().Walk().frames(capture_bytes(file))
+    return [
+        (frame.time, frame.header().second)
+        for frame in frames
+        if frame.source.startswith(f"10.77.0.{sender}:")
+        and frame.peer[-1] == receiver
+        and frame.header().command in commands
+    ]
+
+
+@pytest.mark.parametrize(
+    ("file", "pair"),
+    [
+        ("rst-6.12-tcp.pcap", (1, 2)),
+        ("rst-6.12-tcp.pcap", (2, 1)),
+        ("crash-3node.pcap", (1, 3)),
+        ("sctp-3.2.pcap", (2, 1)),
+    ],
+)
+def test_every_frame_and_every_ack_is_a_point(file: str, pair: tuple[int, int]) -> None:
+    points = collected(file)[pair].points
+    for commands, chosen, senders in (
+        (NUMBERED, points["kind"] != ACK, pair),
+        (ACKNOWLEDGEMENT, points["kind"] == ACK, pair[::-1]),
+    ):
+        expected = Counter((round(time, 6), number) for time, number in walked(file, *senders, (commands,)))
+        times = np.round(points["time"][chosen] / 1e9, 6)
+        found = Counter(zip(times.tolist(), (points["number"][chosen] & 0xFFFFFFFF).tolist(), strict=True))
+        assert found == expected
+        assert expected
+
+
+def test_sent_again_is_what_the_second_reader_saw_before() -> None:
+    seen: set[int] = set()
+    again = []
+    for time, number in walked("rst-3.2-tcp.pcap", 1, 2, (NUMBERED,)):
+        if number in seen:
+            again.append((round(time, 6), number))
+        seen.add(number)
+    points = collected("rst-3.2-tcp.pcap")[1, 2].points
+    resent = points[points["kind"] == RESENT]
+    assert again
+    assert list(zip(np.round(resent["time"] / 1e9, 6).tolist(), resent["number"].tolist(), strict=True)) == again
+
+
+def test_frames_without_numbers_are_counted() -> None:
+    points = collected("rst-3.1-tcp.pcap")[1, 2].points
+    expected = len(walked("rst-3.1-tcp.pcap", 1, 2, (1, 2)))
+    assert set(points["kind"].tolist()) == {BARE}
+    assert points["number"].tolist() == list(range(expected))
+
+
+def test_the_batches_do_not_matter() -> None:
+    whole, small = (collected("rst-6.12-tcp.pcap", window) for window in (WINDOW, 50_000))
+    for pair, series in whole.items():
+        assert np.array_equal(series.points, small[pair].points)
+        assert len(series.points)
+        assert np.array_equal(series.marks, small[pair].marks)
+
+
+def test_a_memory_of_few_points_keeps_all_around_an_anomaly(monkeypatch: pytest.MonkeyPatch) -> None:
+    every = collected("rst-3.2-tcp.pcap")[1, 2].points
+    monkeypatch.setattr(collecting, "POINTS", 4096)
+    series = collected.__wrapped__("rst-3.2-tcp.pcap")[1, 2]
+    assert len(series.points) < len(every)
+    assert series.points["count"].sum() == every["count"].sum()
+    resent = every[every["kind"] == RESENT]
+    assert np.array_equal(series.points[series.points["kind"] == RESENT], resent)
+    around = every[(every["time"] >= resent["time"].min() - 10**7) & (every["time"] <= resent["time"].min())]
+    assert np.isin(around["packet"], series.points["packet"]).all()
+
+
+def test_what_was_jumped_over_and_every_reset_is_a_mark() -> None:
+    # node 1 goes on with 799 and 800 before it sends 795 to 798 again: the receiver has those, nothing is left out;
+    # the injector's list says how many resets there were
+    marks = collected("rst-3.2-tcp.pcap")[1, 2].marks
+    assert not (marks["kind"] == LEFT_OUT).any()
+    assert len(set(marks["connection"][marks["kind"] == RESET].tolist())) == 5
