@@ -6,12 +6,24 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
 from dlmtrace.cli.lockspaces import lockspaces, named
 from dlmtrace.cli.options import AnyPort, Files, LockspaceNames, Ports
+from dlmtrace.cli.selecting import (
+    Commands,
+    Connections,
+    Lockspaces,
+    Moments,
+    Packets,
+    Receivers,
+    Resources,
+    Senders,
+    Sequences,
+    Types,
+)
 from dlmtrace.cli.selectors import Selectors
 from dlmtrace.views.times import Clock, TimeFormat
 
@@ -31,9 +43,6 @@ dlmtrace decode trace.pcap.zst --format jsonl --type '*_REPLY' | jq .result
 
 tcpdump -i any -U -w - port 21064 | dlmtrace decode -
 """
-
-SELECTION = "Selection: a frame is shown when it meets every option given"
-
 
 STEP = 8192
 """Frames that become text at once: more would take memory for nothing."""
@@ -68,10 +77,6 @@ class Output:
     limit: int | None
 
 
-def _selecting(name: str, metavar: str, help: str) -> Any:
-    return typer.Option(name, metavar=metavar, help=help, rich_help_panel=SELECTION)
-
-
 def decode(
     files: Files,
     port: Ports = None,
@@ -86,31 +91,16 @@ def decode(
     ] = TimeFormat.UTC,
     count: Annotated[bool, typer.Option("--count", help="Show only how many frames there are.")] = False,
     limit: Annotated[int | None, typer.Option("--limit", "-c", min=1, metavar="N", help="Stop after N frames.")] = None,
-    node: Annotated[list[str] | None, _selecting("--node", "IDS", "Sender: 1, 1-3 or 1,3.")] = None,
-    peer: Annotated[list[str] | None, _selecting("--peer", "IDS", "Receiver.")] = None,
-    command: Annotated[
-        list[str] | None, _selecting("--command", "NAMES", "MSG, RCOM, OPTS, ACK, FIN; MSG also inside OPTS.")
-    ] = None,
-    type: Annotated[
-        list[str] | None, _selecting("--type", "NAMES", "Type of MSG or RCOM: REQUEST, 'NAMES*', or its number.")
-    ] = None,
-    lockspace: Annotated[
-        list[str] | None,
-        _selecting("--lockspace", "NAMES", "NAME, NAME=0xID (both then shown by name) or 0xID."),
-    ] = None,
-    resource: Annotated[
-        list[str] | None,
-        _selecting("--resource", "PATTERN", "Frames that carry a resource name like it; 2/17 is GFS2's glock 2/17."),
-    ] = None,
-    seq: Annotated[list[str] | None, _selecting("--seq", "RANGES", "Sequence number: 7, 3-9 or 3-.")] = None,
-    packet: Annotated[
-        list[str] | None, _selecting("--packet", "RANGES", "Packet with the frame's first or last byte.")
-    ] = None,
-    connection: Annotated[list[str] | None, _selecting("--connection", "RANGES", "Connection: c1, c2-c4.")] = None,
-    time: Annotated[
-        list[str] | None,
-        _selecting("--time", "FROM..TO", "Seconds since the first packet, or ISO 8601; UTC when nothing else is said."),
-    ] = None,
+    node: Senders = None,
+    peer: Receivers = None,
+    command: Commands = None,
+    type: Types = None,
+    lockspace: Lockspaces = None,
+    resource: Resources = None,
+    seq: Sequences = None,
+    packet: Packets = None,
+    connection: Connections = None,
+    time: Moments = None,
 ) -> int:
     """Show every DLM frame of a capture, a line each."""
     selectors = Selectors(
