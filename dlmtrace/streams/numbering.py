@@ -34,9 +34,10 @@ class Numbering:
     fin_time: int = 0
     since_ack: int = 0  # expected when the last ACK came
     ack_time: int = 0  # ns, of the last ACK
-    starved: bool = False
+    starved: Arrival | None = None  # the frame with which it was too long without an ACK
     last_ack: tuple[int, int] = (-1, 0)  # number, how many times in a row
     stall: Stall | None = None
+    ahead: tuple[int, Arrival] | None = None  # highest ACK of numbers not seen yet, and its first such frame
     repeated_acks: int = 0  # numbers that were acknowledged FAST_ACKS times in a row
     first_repeated_ack: tuple[int, Arrival] | None = None
 
@@ -45,6 +46,14 @@ class Numbering:
         self.repeated_acks += count
         if self.first_repeated_ack is None:
             self.first_repeated_ack = number, arrival
+
+    def lose_until(self, number: int) -> None:
+        """The numbers before ``number`` were confirmed: those not seen were sent, and the capture lost them."""
+        if number > self.next:
+            self.missing.add(self.next, number - 1)
+            self.next = number
+        self.expectation.acknowledge(number)
+        self.result.confirmed_to = number & MASK
 
     @property
     def closed(self) -> bool:

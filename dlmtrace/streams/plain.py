@@ -63,8 +63,8 @@ def _starves(run: Run, batch: FrameBatch, before: Int) -> bool:
         return False
     delivered = np.concatenate(([numbering.since_ack - numbering.next], before, [len(run.frames)]))
     long = np.diff(delivered) > STARVATION
-    if not numbering.ack_time:
-        long[0] = False  # no ACK was seen yet
+    if not numbering.ack_time or numbering.starved:
+        long[0] = False  # no ACK was seen yet, or it is known already
     if not long.any():
         return False
     time = batch.frames["time"]
@@ -107,12 +107,12 @@ def take(run: Run, batch: FrameBatch) -> None:
         tracker.last = Arrival(numbering.next - 1, *where, True, numbering.next - 1)
         tracker.ends[run.carrier] = end
     if len(numbers):
+        tracker.tell_starved(numbering, first + int(np.searchsorted(run.frames, run.acks[0])))
         expectation.acknowledge(confirmed)
         numbering.result.confirmed_to = confirmed & MASK
         _count_repeated_acks(run, batch, numbers)
         numbering.since_ack = first + int(np.searchsorted(run.frames, run.acks[-1]))
         numbering.ack_time = int(batch.frames["time"][run.acks[-1]])
-        numbering.starved = False
 
 
 def _moment(batch: FrameBatch, row: int) -> tuple[int, int]:

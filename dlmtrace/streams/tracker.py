@@ -96,6 +96,8 @@ class Tracker:
         if numbering is None:
             numbering = self._begin(number, arrival)
         arrival.number = unwrap(number, numbering.next)
+        if numbering.ahead is not None and arrival.number >= numbering.next:
+            self._settle_ahead(*numbering.ahead, arrival, start)
         if arrival.number != numbering.next:
             if self._starts_again(number, arrival, numbering, same):
                 numbering = self._restart(number, arrival)
@@ -151,7 +153,9 @@ class Tracker:
         if number in numbering.missing:
             numbering.missing.remove(number, number)
             return
-        if number < numbering.first:
+        unseen = number < numbering.first
+        if unseen:
+            numbering.missing.add(number + 1, numbering.first - 1)
             numbering.first = numbering.result.seq_first = number
         numbering.result.duplicates += 1
         if same(number) is False:
@@ -160,6 +164,9 @@ class Tracker:
             return
         after_reconnect = bool(self.resets.waiting) or self.judgement.covers(arrival.number)
         cause = self.resends.cause(arrival, numbering, after_reconnect)
+        if unseen and cause == "unexplained":
+            numbering.result.duplicates -= 1  # the first sight of a number from before the capture began
+            return
         numbering.result.resends[cause] = numbering.result.resends.get(cause, 0) + 1
         self.resends.collect(cause, arrival, numbering)
 
@@ -208,9 +215,10 @@ class Tracker:
             self.timeline.note("confirmed", expectation.confirmed, unwrapped - 1, *where)
         if self.learns_dialect and numbering.stall is not None and unwrapped > expectation.expected:
             self._learn_dialect(unwrapped, expectation)
+        self.tell_starved(numbering, numbering.expectation.expected)
         expectation.acknowledge(unwrapped)
         numbering.result.confirmed_to = number
-        numbering.since_ack, numbering.starved = expectation.expected, False
+        numbering.since_ack = expectation.expected
         numbering.ack_time = arrival.time
         self.judgement.acknowledge()
         self._go_on(numbering, arrival.time)
@@ -226,18 +234,29 @@ class Tracker:
             self.keeps_early = expectation.keeps_early = True
 
     def _beyond(self, number: int, arrival: Arrival, numbering: Numbering) -> None:
-        """An ACK of a number that was never seen."""
-        last = numbering.next - 1
-        text = f"ACK {number & MASK} confirms more than was sent (up to {last & MASK})"
-        holes = any(self.pair.lost_anything(carrier) for carrier in self.ends) or not self.ends
-        if number - numbering.next > FAR or not holes:
-            self.reporter.find("ACK301", arrival, text, numbering.next, number - 1)
+        """An ACK of a number that was never seen: was it lost by the capture, or never sent?  The next frame tells."""
+        lossy = not self.ends or any(map(self.pair.lost_anything, self.ends))
+        if lossy and number - numbering.next <= FAR:
+            numbering.lose_until(number)
+            self.judgement.judge(self._expectation)
+        elif numbering.ahead is None or number > numbering.ahead[0]:
+            numbering.ahead = number, arrival if numbering.ahead is None else numbering.ahead[1]
+
+    def _settle_ahead(self, acknowledged: int, ack: Arrival, arrival: Arrival, start: int) -> None:
+        """A new frame comes after an ACK of numbers that were not seen."""
+        numbering = self.numbering
+        assert numbering is not None
+        numbering.ahead = None
+        if arrival.number >= acknowledged:
+            numbering.lose_until(acknowledged)
             return
-        numbering.missing.add(numbering.next, number - 1)
-        numbering.next = number
-        numbering.expectation.acknowledge(number)
-        numbering.result.confirmed_to = number & MASK
-        self.judgement.judge(self._expectation)
+        running = arrival.carrier == self.carrier and arrival.number == numbering.next
+        died = self.pair.last_error is not None and self.pair.last_error >= ack.time - ERROR_REACH
+        if running and not died and not self._hidden(arrival.carrier, start):
+            text = f"ACK {acknowledged & MASK} confirms more than was sent (up to {arrival.number - 1 & MASK})"
+            self.reporter.find("ACK301", ack, text, numbering.next, acknowledged - 1)
+        elif acknowledged - numbering.next <= FAR:
+            numbering.lose_until(acknowledged)
 
     def _stand_still(self, arrival: Arrival, numbering: Numbering) -> None:
         stall = numbering.stall
@@ -277,9 +296,16 @@ class Tracker:
         error = self.pair.last_error
         if error is not None and error >= numbering.ack_time - ERROR_REACH:
             return  # ACKs are lost with a connection
-        if self.peer is not None and self.peer.ends and not any(map(self.pair.lost_anything, self.peer.ends)):
-            numbering.starved = True
-            self.reporter.find("ACK304", arrival, f"{waiting} frames were delivered without an ACK", count=waiting)
+        numbering.starved = arrival
+
+    def tell_starved(self, numbering: Numbering, expected: int) -> None:
+        """An ACK comes when the receiver expects ``expected``, or none can come any more: were there none before?"""
+        first, numbering.starved = numbering.starved, None
+        if first is None or self.peer is None or not self.peer.ends:
+            return
+        if not any(map(self.pair.lost_anything, {*self.ends, *self.peer.ends})):
+            waiting = expected - numbering.since_ack
+            self.reporter.find("ACK304", first, f"{waiting} frames were delivered without an ACK", count=waiting)
 
     # Connections.
 
@@ -414,6 +440,9 @@ class Tracker:
         numbering = self.numbering
         assert numbering is not None
         self.resends.settle()
+        if numbering.ahead is not None:
+            numbering.lose_until(numbering.ahead[0])
+        self.tell_starved(numbering, numbering.expectation.expected)
         if numbering.first_repeated_ack is not None:
             number, arrival = numbering.first_repeated_ack
             text = f"{numbering.repeated_acks} numbers were acknowledged {FAST_ACKS} times in a row or more"
@@ -459,7 +488,7 @@ class Tracker:
             or self.left
             or self.keeps_early
             or (self.peer is not None and self.peer.resets.waiting)
-            or (numbering is not None and (numbering.stall is not None or numbering.fin is not None))
+            or (numbering is not None and (numbering.stall or numbering.ahead or numbering.fin is not None))
         )
 
     @property
