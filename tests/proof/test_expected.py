@@ -17,8 +17,8 @@ from oracles.packets import struct_packets
 from proof.expected import ALL, EVENTFUL, QUIET, Expected
 
 TROUBLE = re.compile(
-    "retransmit dlm msg|ignore dlm msg|socket error|invalid (?:version|length) header|version mismatch|unsupported h_cmd"
-    "|non cluster|closing connection"
+    "retransmit dlm msg|ignore dlm msg|socket error|invalid (?:version|length) header|version mismatch"
+    "|unsupported h_cmd|non cluster|closing connection"
 )
 """What a kernel logs of numbers, frames and connections that are not as they should be."""
 SECOND = 1_000_000_000  # ns
