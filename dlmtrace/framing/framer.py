@@ -217,6 +217,15 @@ class Framer:
         stretch.direction.rows = table.rows_of(stop, stretch.high)
 
 
+def _rising(ordinal: Int) -> Int:
+    """The stable order of capture."""
+    if not len(ordinal):
+        return _NOTHING
+    step = ordinal - ordinal.min()
+    # the sort of so small a type is a radix sort
+    return np.argsort(step.astype(np.uint16) if step.max() < 1 << 16 else step, kind="stable")
+
+
 def _stretches(runs: list[_RunRows], rows: Rows, ends: Int) -> tuple[list[_Stretch], list[int]]:
     """Runs cut at their holes; also the index of each run's first stretch."""
     stretches: list[_Stretch] = []
@@ -294,8 +303,11 @@ class _Table:
             offset, length, captured, state, stretch = (
                 column[order] for column in (offset, length, captured, state, stretch)
             )
-        first = np.searchsorted(self.ends, offset, "right")
-        last = np.searchsorted(self.ends, offset + captured - 1, "right")
+        begun = np.searchsorted(offset, self.ends)
+        first = np.repeat(np.arange(len(begun)), np.diff(begun, prepend=0))
+        last = first.copy()
+        over = np.flatnonzero(offset + captured > self.ends[first])
+        last[over] = np.searchsorted(self.ends, (offset + captured)[over] - 1, "right")
         complete = self._completing[last]
         ordinal = self.rows.ordinal[complete]
         frames = np.empty(len(offset), FRAME)
@@ -312,7 +324,7 @@ class _Table:
         frames["time"] = self.rows.time[complete]
         frames["ordinal"] = ordinal
         void = frames.view(f"V{FRAME.itemsize}")
-        return void[np.argsort(ordinal, kind="stable")].view(FRAME)
+        return void[_rising(ordinal)].view(FRAME)
 
     def skips(self) -> npt.NDArray[Any]:
         """SKIP rows."""

@@ -62,10 +62,12 @@ def chain(buffer: npt.NDArray[np.uint8], low: Int, high: Int, begins: Int) -> Ch
     behind = np.flatnonzero(begins >= OPTIONS.itemsize)
     options = every_place(buffer, "<u8")[begins[behind] - OPTIONS.itemsize]
     carried[behind] = options == header["h_cmd"][behind]
-    likely = begins[look_like_headers(header) & ~carried]
-    if 2 * len(likely) < len(begins):
+    likely = look_like_headers(header) & ~carried
+    likely[1:] &= begins[1:] != begins[:-1]  # where a row has no byte
+    places = begins[likely]
+    if 2 * len(places) < len(begins):
         return _by_signature(buffer, low, high)
-    chains = _in_lockstep(buffer, low, high, likely)
+    chains = _in_lockstep(buffer, low, high, places)
     rest = np.flatnonzero(~chains.proved)
     if not len(rest):
         return chains
@@ -80,7 +82,9 @@ def chain(buffer: npt.NDArray[np.uint8], low: Int, high: Int, begins: Int) -> Ch
 
 def _in_lockstep(buffer: npt.NDArray[np.uint8], low: Int, high: Int, likely: Int) -> Chains:
     """Chains from every likely place, a frame of each a round, up to where the next chain began."""
-    starts = np.union1d(low, likely)
+    at = np.searchsorted(likely, low)
+    known = likely[np.minimum(at, len(likely) - 1)] == low
+    starts = np.insert(likely, at[~known], low[~known])
     of_stretch = np.searchsorted(low, starts, "right") - 1
     inside = (of_stretch >= 0) & (starts < high[of_stretch])
     starts, of_stretch = starts[inside], of_stretch[inside]
@@ -88,18 +92,24 @@ def _in_lockstep(buffer: npt.NDArray[np.uint8], low: Int, high: Int, likely: Int
     limit = np.minimum(np.append(starts[1:], high[-1]), end)
     lengths = every_place(buffer, LENGTH)
     cursor, active = starts.copy(), np.arange(len(starts))
-    found = [starts[:0]]
+    count = np.zeros(len(starts), np.int64)
+    rounds = []
     while len(active):
         at = cursor[active]
-        length = lengths[at + LENGTH_OFFSET].astype(np.int64)
-        behind = at + length
-        whole = (behind <= end[active]) & (length >= HEADER.itemsize) & (at + HEADER.itemsize <= end[active])
-        active, at, behind = active[whole], at[whole], behind[whole]
-        found.append(at)
+        behind = at + lengths[at + LENGTH_OFFSET]
+        last = end[active]
+        whole = (behind <= last) & (behind >= at + HEADER.itemsize) & (at + HEADER.itemsize <= last)
+        if not whole.all():
+            active, at, behind = active[whole], at[whole], behind[whole]
+        rounds.append((active, at))
+        count[active] += 1
         cursor[active] = behind
         active = active[behind < limit[active]]
-    offset = np.sort(np.concatenate(found))
-    stretch = np.searchsorted(low, offset, "right") - 1
+    first = np.cumsum(count) - count
+    offset = np.empty(int(count.sum()), np.int64)
+    for number, (chains, at) in enumerate(rounds):
+        offset[first[chains] + number] = at
+    stretch = np.repeat(of_stretch, count)
     header = gather(buffer, HEADER, offset)
     proved = np.ones(len(low), bool)
     proved[stretch[~look_like_headers(header)]] = False
