@@ -136,11 +136,12 @@ class Receiver:
             self.acknowledged, self._acknowledged_at = position, time
 
     def continue_plainly(self, arrivals: Arrivals, length: int) -> Delivery:
-        """Segments that follow each other from ``expected`` on, ``length`` in all."""
+        """Segments that follow each other from ``expected`` on, over ``length`` positions."""
         self._advance(self.expected + length)
         self.data_end = self.expected
+        self._count_plainly(arrivals, length)
         nothing = np.zeros(len(arrivals), np.int64)
-        return self._count(Delivery(arrivals, nothing, nothing))
+        return Delivery(arrivals, nothing, nothing)
 
     def receive(self, arrivals: Arrivals, cuts: Ranges) -> tuple[Sorted, list[Delivery]]:
         """Segments in any order; also gives what was kept and which of ``arrivals`` came again, for a closer look."""
@@ -292,6 +293,13 @@ class Receiver:
         self.statistics.sent -= low
         self.statistics.acknowledged = max(-1, self.acknowledged)
         self.statistics.late_bytes += int(dropped.length.sum())
+
+    def _count_plainly(self, arrivals: Arrivals, length: int) -> None:
+        """No more than that came."""
+        statistics = self.statistics
+        statistics.bytes += length
+        if statistics.sent < self.expected:
+            statistics.sent = self.expected
 
     def _count(self, delivery: Delivery) -> Delivery:
         statistics = self.statistics

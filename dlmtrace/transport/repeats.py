@@ -67,6 +67,8 @@ class Transmissions:
 
     def are_one(self, first: Int, other: Transmissions, second: Int) -> Flags:
         """Pair by pair: are these segments with the same bytes, ``second`` of ``other``, captures of one packet?"""
+        if not len(first):
+            return np.zeros(0, bool)
         mine, theirs = self._headers(first), other._headers(second)
         differing = mine != theirs
         differing[:, :8] = False  # ports are the same, the sequence number is looked at below
@@ -101,6 +103,15 @@ class _Remembered(NamedTuple):
     stop: int
 
 
+class Repetition(NamedTuple):
+    """Segments of a direction with bytes that had come before."""
+
+    receiver: Receiver
+    repeated: Arrivals
+    highest: Int  # for each the position behind all that came before it
+    kept: Arrivals  # what the direction delivered in this batch or holds now: stream order, disjoint
+
+
 class Repeats:
     """First copies of the last few batches, and the comparison of later ones with them."""
 
@@ -131,67 +142,71 @@ class Repeats:
                 if not entries:
                     del self._history[key]
 
-    def examine(
-        self,
-        receiver: Receiver,
-        repeated: Arrivals,
-        highest: Int,
-        kept: Arrivals,
-        buffers: dict[int, Bytes],
-        transmissions: Transmissions,
-    ) -> None:
-        """Count each repeated segment of a direction: a copy, a retransmission, late, a keep-alive, with other bytes.
+    def examine(self, repetitions: list[Repetition], buffers: dict[int, Bytes], transmissions: Transmissions) -> None:
+        """Count each repeated segment: a copy, a retransmission, late, a keep-alive, with other bytes.
 
-        ``highest``: for each the position behind all that came before it.  ``kept`` are the segments (stream order,
-        disjoint) that the direction delivered in this batch or holds now; ``transmissions`` are this batch's.
+        ``transmissions`` are this batch's.
         """
-        statistics = receiver.statistics
-        keep_alive = (repeated.length == 1) & (repeated.position == highest - 1)
-        statistics.keep_alives += int(keep_alive.sum())
-        repeated = repeated.take(~keep_alive)
+        if not repetitions:
+            return
+        keep_alive, candidates = [], []
+        for receiver, repeated, highest, kept in repetitions:
+            keep_alive.append((repeated.length == 1) & (repeated.position == highest - 1))
+            receiver.statistics.keep_alives += int(keep_alive[-1].sum())
+            at = np.minimum(np.searchsorted(kept.position, repeated.position), len(kept) - 1)
+            candidates.append(kept.table[:, at] if len(kept) else np.full_like(repeated.table, -1))
+        chosen = ~np.concatenate(keep_alive)
+        group = np.repeat(np.arange(len(repetitions)), [len(each.repeated) for each in repetitions])[chosen]
+        repeated = Arrivals.concatenate([each.repeated for each in repetitions]).take(chosen)
         # The bulk of a capture that holds every packet twice: the same place as one segment of this batch.
-        at = np.minimum(np.searchsorted(kept.position, repeated.position), len(kept) - 1)
-        again, one = np.zeros(len(repeated), bool), np.zeros(0, bool)
-        if len(kept) and len(repeated):
-            first, second = transmissions.find(repeated.ordinal), transmissions.find(kept.ordinal[at])
-            again = (kept.position[at] == repeated.position) & (kept.length[at] == repeated.length) & (second >= 0)
-            again[again] = _equal(repeated.take(again), kept.take(at[again]), buffers)
-            one = transmissions.are_one(first[again], transmissions, second[again])
-            statistics.captured_again += int(one.sum())
-        fresh = np.zeros(len(repeated), np.int64)  # bytes of each that were sent again
-        fresh[again] = np.where(one, 0, repeated.length[again])
+        others = Arrivals(np.concatenate(candidates, axis=1)).take(chosen)
+        first, second = transmissions.find(repeated.ordinal), transmissions.find(others.ordinal)
+        again = (others.position == repeated.position) & (others.length == repeated.length) & (second >= 0)
+        again[again] = _equal(repeated.take(again), others.take(again), buffers)
+        one = np.zeros(len(again), bool)
+        one[again] = transmissions.are_one(first[again], transmissions, second[again])
+        fresh = np.where(again & ~one, repeated.length, 0)  # bytes of each that were sent again
+        for each, copies in zip(repetitions, np.bincount(group[one], minlength=len(repetitions)).tolist(), strict=True):
+            each.receiver.statistics.captured_again += copies
         for row in np.flatnonzero(~again).tolist():
+            receiver, _, _, kept = repetitions[group[row]]
             fresh[row] = self._look_closer(receiver, repeated.between(row, row + 1), kept, buffers, transmissions)
         if fresh.any():
-            self._count_sent_again(receiver, repeated.take(fresh > 0), fresh[fresh > 0], transmissions)
+            sent = fresh > 0
+            receivers = [each.receiver for each in repetitions]
+            self._count_sent_again(receivers, group[sent], repeated.take(sent), fresh[sent], transmissions)
 
     def _count_sent_again(
-        self, receiver: Receiver, segments: Arrivals, sizes: Int, transmissions: Transmissions
+        self, receivers: list[Receiver], group: Int, segments: Arrivals, sizes: Int, transmissions: Transmissions
     ) -> None:
-        """Retransmissions with ``sizes`` bytes that had come before; each of them may have been captured twice, too."""
-        order = np.lexsort((segments.ordinal, segments.length, segments.position))
-        segments, sizes = segments.take(order), sizes[order]
+        """Retransmissions to ``receivers[group]`` with ``sizes`` bytes that had come before; each of them may have been
+        captured twice, too."""
+        order = np.lexsort((segments.ordinal, segments.length, segments.position, group))
+        segments, sizes, group = segments.take(order), sizes[order], group[order]
         index = transmissions.find(segments.ordinal)
         copies = np.zeros(len(index), bool)
-        same = np.flatnonzero(
-            (segments.position[1:] == segments.position[:-1]) & (segments.length[1:] == segments.length[:-1])
-        )
+        places = np.stack((group, segments.position, segments.length))
+        same = np.flatnonzero((places[:, 1:] == places[:, :-1]).all(axis=0))
         copies[same + 1] = transmissions.are_one(index[same + 1], transmissions, index[same])
         first = np.ones(len(index), bool)
         first[same + 1] = False
-        places = zip(segments.position.tolist(), segments.length.tolist(), segments.ordinal.tolist(), strict=True)
-        for row, (position, length, ordinal) in enumerate(places):
-            key = (receiver.connection.index, receiver.side, position, length)
+        for row, (of, position, length, ordinal) in enumerate(
+            zip(*places.tolist(), segments.ordinal.tolist(), strict=True)
+        ):
+            key = (receivers[of].connection.index, receivers[of].side, position, length)
             before = self._sent_again.pop(key, None)
             if first[row] and before is not None and (found := self._transmission(before, transmissions)):
                 copies[row] = transmissions.are_one(index[row : row + 1], found[0], np.array([found[1]]))[0]
             self._sent_again[key] = ordinal
         while len(self._sent_again) > SENT_AGAIN:
             self._sent_again.popitem(last=False)
-        statistics = receiver.statistics
-        statistics.captured_again += int(copies.sum())
-        statistics.retransmitted_segments += int((~copies).sum())
-        statistics.retransmitted_bytes += int(sizes[~copies].sum())
+        for of, copy, size in zip(group.tolist(), copies.tolist(), sizes.tolist(), strict=True):
+            statistics = receivers[of].statistics
+            if copy:
+                statistics.captured_again += 1
+            else:
+                statistics.retransmitted_segments += 1
+                statistics.retransmitted_bytes += size
 
     def _look_closer(
         self,

@@ -24,7 +24,7 @@ from dlmtrace.transport.ending import Ending, may_be_decided
 from dlmtrace.transport.incarnations import SILENCE, IncarnationTable
 from dlmtrace.transport.pieces import Pieces, joined
 from dlmtrace.transport.reorder import Arrivals, Ranges
-from dlmtrace.transport.repeats import Repeats, Transmissions
+from dlmtrace.transport.repeats import Repeats, Repetition, Transmissions
 from dlmtrace.transport.serial import signed
 
 Int = npt.NDArray[np.int64]
@@ -45,6 +45,7 @@ class TcpTransport:
     def __init__(self, ports: frozenset[int], numbers: Iterator[int]) -> None:
         self._table = IncarnationTable(ports, numbers)
         self._repeats = Repeats()
+        self._repetitions: list[Repetition] = []  # of the rows at hand
         self._buffers: dict[int, Bytes] = {}  # this batch's; what waits in a direction has its own under -1 - key
         self._serial = 0
         self._waiting: set[int] = set()  # keys (2·slot+side) of receivers with something behind a gap
@@ -185,8 +186,10 @@ class TcpTransport:
                 out.add(receiver, [receiver.continue_plainly(rows, int(total[high] - total[low]))])
             elif first < last or receiver.known:
                 rows = arrivals.between(low, high)
-                if not self._put_in_order(receiver, rows, length[low:high], transmissions, out):
-                    self._sort_out(group, rows, length[low:high], transmissions, out)
+                if not self._put_in_order(receiver, rows, length[low:high], out):
+                    self._sort_out(group, rows, length[low:high], out)
+        self._repeats.examine(self._repetitions, out.buffers, transmissions)
+        self._repetitions = []
         moment = clock[order]
         for row in np.flatnonzero(flags & (FIN | RST)).tolist():
             end = int(sequence[row] + length[row]) & _MASK
@@ -195,9 +198,7 @@ class TcpTransport:
         self._acknowledge(groups, starts, stops, acknowledged, moment)
         self._touch(groups, starts, stops, flags, moment, arrivals)
 
-    def _put_in_order(
-        self, receiver: Receiver, arrivals: Arrivals, length: Int, transmissions: Transmissions, out: Assembly
-    ) -> bool:
+    def _put_in_order(self, receiver: Receiver, arrivals: Arrivals, length: Int, out: Assembly) -> bool:
         """The usual disorder: segments that came wholly before, and others that swapped places but leave no gap.
 
         Gives False, and does nothing, when there is more to it.
@@ -228,11 +229,11 @@ class TcpTransport:
             repeated = arrivals.take(again)
             repeated.position[:] = position[again]
             present = Arrivals.concatenate([*out.delivered(receiver), rows])
-            self._repeats.examine(receiver, repeated, before[again], present, out.buffers, transmissions)
+            self._repetitions.append(Repetition(receiver, repeated, before[again], present))
         out.add(receiver, [receiver.continue_plainly(rows, int(length[kept].sum()))])
         return True
 
-    def _sort_out(self, key: int, arrivals: Arrivals, length: Int, transmissions: Transmissions, out: Assembly) -> None:
+    def _sort_out(self, key: int, arrivals: Arrivals, length: Int, out: Assembly) -> None:
         """A group that does not simply continue its stream; positions of ``arrivals`` are sequence numbers."""
         receiver = self._table.slots[key >> 1].receivers[key & 1]
         statistics = receiver.statistics
@@ -246,7 +247,7 @@ class TcpTransport:
             if len(later):
                 split = int(later[0])
                 if split:
-                    self._sort_out(key, arrivals.between(0, split), length[:split], transmissions, out)
+                    self._sort_out(key, arrivals.between(0, split), length[:split], out)
                 out.add(receiver, receiver.fix_start())
                 arrivals, length = arrivals.between(split, None), length[split:]
         position = receiver.expected + signed(arrivals.position - receiver.sequence)
@@ -268,7 +269,7 @@ class TcpTransport:
         statistics.out_of_order += len(np.setdiff1d(behind, result.repeated, assume_unique=True))
         if len(result.repeated):
             again, kept = rows.take(result.repeated), Arrivals.concatenate([*out.delivered(receiver), result.kept])
-            self._repeats.examine(receiver, again, highest[result.repeated], kept, out.buffers, transmissions)
+            self._repetitions.append(Repetition(receiver, again, highest[result.repeated], kept))
         out.add(receiver, deliveries)
         if receiver.waits:
             self._waiting.add(key)
