@@ -18,6 +18,10 @@ Int = npt.NDArray[np.int64]
 TYPE = MESSAGE["m_type"]
 """m_type and rc_type: both are the first word of their body."""
 
+_BEGINNING = np.dtype([("header", HEADER), ("options", OPTIONS), ("inner", HEADER), ("type", TYPE)])
+"""How most frames begin: DLM_OPTS without options.  All of it is gathered at once, what lies elsewhere afterwards."""
+_USUAL = _BEGINNING.fields["inner"][1]  # type: ignore[index]
+
 WHOLE, CUT, MISSING, UNFINISHED = 0, 1, 2, 3
 """State of a frame: whole; its end cut off by the snaplen; its end in a hole; the stream ended inside it."""
 
@@ -118,7 +122,8 @@ class FrameBatch:
     @cached_property
     def header(self) -> npt.NDArray[Any]:
         """The outer headers, dtype wire.columns.HEADER."""
-        return gather(self.buffer, HEADER, self.frames["offset"])
+        header: npt.NDArray[Any] = self._beginning["header"]
+        return header
 
     @cached_property
     def ends(self) -> Ends:
@@ -147,7 +152,7 @@ class FrameBatch:
     @cached_property
     def options(self) -> npt.NDArray[Any]:
         """Options headers, dtype wire.columns.OPTIONS; zero where ``carries`` is not."""
-        options = gather(self.buffer, OPTIONS, self.frames["offset"] + HEADER.itemsize)
+        options = _plain(self._beginning["options"]).copy().view(OPTIONS)
         options[~self.carries] = np.zeros(1, OPTIONS)
         return options
 
@@ -155,7 +160,7 @@ class FrameBatch:
     def inner_offset(self) -> Int:
         """Where in the frame the header of what it carries begins: 0 for a bare frame, 24 + o_optlen in OPTS; -1 where
         that header was not captured or lies behind the frame's end."""
-        inside = HEADER.itemsize + OPTIONS.itemsize + self.options["o_optlen"].astype(np.int64)
+        inside = _USUAL + self._beginning["options"]["o_optlen"].astype(np.int64)
         offset = np.where(self.header["h_cmd"] == Command.OPTS, np.where(self.carries, inside, -1), 0)
         offset[offset + HEADER.itemsize > self.frames["captured"]] = -1
         return offset
@@ -163,14 +168,15 @@ class FrameBatch:
     @cached_property
     def inner(self) -> npt.NDArray[Any]:
         """The headers at ``inner_offset``, dtype wire.columns.HEADER; zero where there is none."""
-        inner = gather(self.buffer, HEADER, self.frames["offset"] + np.maximum(self.inner_offset, 0))
-        inner[self.inner_offset < 0] = np.zeros(1, HEADER)
+        inner = np.where(self.inner_offset == 0, _plain(self._beginning["header"]), _plain(self._beginning["inner"]))
+        inner = inner.view(HEADER)
+        inner[self._unusual] = self._unusual_inner
         return inner
 
     @cached_property
     def command(self) -> Int:
         """h_cmd of the carried frame, or of the frame itself when it is bare; 0 where that was not captured."""
-        return self.inner["h_cmd"].astype(np.int64)
+        return self._of_inner("h_cmd")
 
     @cached_property
     def type(self) -> Int:
@@ -178,8 +184,8 @@ class FrameBatch:
         at = self.inner_offset + HEADER.itemsize
         has = (self.inner_offset >= 0) & (at + TYPE.itemsize <= self.frames["captured"])
         has &= (self.command == Command.MSG) | (self.command == Command.RCOM)
-        types = np.zeros(len(self), np.int64)
-        rows = np.flatnonzero(has)
+        types = np.where(has, self._beginning["type"], 0).astype(np.int64)
+        rows = np.flatnonzero(has & (self.inner_offset != _USUAL))
         types[rows] = gather(self.buffer, TYPE, self.frames["offset"][rows] + at[rows])
         return types
 
@@ -194,7 +200,7 @@ class FrameBatch:
     def lockspace(self) -> Int:
         """h_lockspace of MSG and RCOM, -1 for others."""
         has = (self.command == Command.MSG) | (self.command == Command.RCOM)
-        return np.where(has, self.inner["h_lockspace"].astype(np.int64), -1)
+        return np.where(has, self._of_inner("h_lockspace"), -1)
 
     @cached_property
     def body_end(self) -> Int:
@@ -211,6 +217,32 @@ class FrameBatch:
     def is_recovery(self) -> npt.NDArray[np.bool_]:
         """Does it hold a DLM_RCOM whose fixed part was captured whole?"""
         return self._holds(Command.RCOM, RECOVERY)
+
+    @cached_property
+    def _beginning(self) -> npt.NDArray[Any]:
+        return gather(self.buffer, _BEGINNING, self.frames["offset"])
+
+    @cached_property
+    def _unusual(self) -> Int:
+        """The rows whose carried header lies neither where that of a bare frame does nor where that of most others."""
+        return np.flatnonzero((self.inner_offset != 0) & (self.inner_offset != _USUAL))
+
+    @cached_property
+    def _unusual_inner(self) -> npt.NDArray[Any]:
+        rows = self._unusual
+        offset = self.inner_offset[rows]
+        inner = gather(self.buffer, HEADER, self.frames["offset"][rows] + np.maximum(offset, 0))
+        inner[offset < 0] = np.zeros(1, HEADER)
+        return inner
+
+    def _of_inner(self, name: str) -> Int:
+        """A field of ``inner``, without making all of it."""
+        beginning = self._beginning
+        values: Int = np.where(self.inner_offset == 0, beginning["header"][name], beginning["inner"][name]).astype(
+            np.int64
+        )
+        values[self._unusual] = self._unusual_inner[name]
+        return values
 
     def message(self, rows: Int) -> npt.NDArray[Any]:
         """Message bodies of these rows (all must be ``is_message``), dtype wire.columns.MESSAGE."""
@@ -232,3 +264,8 @@ class FrameBatch:
 
     def _bodies(self, rows: Int, body: np.dtype[Any]) -> npt.NDArray[Any]:
         return gather(self.buffer, body, self.frames["offset"][rows] + self.inner_offset[rows] + HEADER.itemsize)
+
+
+def _plain(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Structures as plain bytes: these are copied row by row rather than field by field."""
+    return rows.view(f"V{rows.dtype.itemsize}")

@@ -48,26 +48,24 @@ class NodeTable:
 
     def learn(self, batch: FrameBatch) -> None:
         """Take in who sent the frames of a batch."""
-        frames, header = batch.frames, batch.header
-        if not len(frames):
+        header = batch.header
+        if not len(header):
             return
         identity = header["h_nodeid"].astype(np.uint64) << np.uint64(32) | header["h_version"]
-        end, first_end = _connection_ends(batch)
-        last_row = np.full(int(end.max()) + 1, -1)
-        last_row[end] = np.arange(len(end))
-        usual = identity[last_row]  # an end without frames points at the last row, and counts nothing
-        odd = np.flatnonzero(identity != usual[end])
-        counts = np.bincount(end)
+        ends = batch.ends
+        usual = identity[ends.last]
+        odd = np.flatnonzero(identity != usual[ends.of])
+        counts = np.bincount(ends.of)
         if len(odd):
-            counts -= np.bincount(end[odd], minlength=len(counts))
-        for index in np.flatnonzero(counts).tolist():
-            self._add(batch, index + first_end, int(usual[index]), int(counts[index]))
+            counts -= np.bincount(ends.of[odd], minlength=len(counts))
+        for end, sender, count in zip(ends.number.tolist(), usual.tolist(), counts.tolist(), strict=True):
+            self._add(batch, end, sender, count)
         if len(odd):
             pairs, frequencies = np.unique(
-                np.stack((end[odd].astype(np.uint64), identity[odd])), axis=1, return_counts=True
+                np.stack((ends.of[odd].astype(np.uint64), identity[odd])), axis=1, return_counts=True
             )
             for index, sender, count in zip(*pairs.tolist(), frequencies.tolist(), strict=True):
-                self._add(batch, index + first_end, sender, count)
+                self._add(batch, int(ends.number[index]), sender, count)
 
     def _add(self, batch: FrameBatch, end: int, identity: int, count: int) -> None:
         node_id, version = identity >> 32, identity & 0xFFFFFFFF
@@ -106,12 +104,9 @@ class NodeTable:
         """Receiver of every frame of a batch, as int64: its node id or UNKNOWN."""
         if not len(batch.frames):
             return np.empty(0, np.int64)
-        end, first_end = _connection_ends(batch)
-        receiver = np.full(int(end.max()) + 1, UNKNOWN)
-        for index in np.flatnonzero(np.bincount(end)).tolist():
-            number = index + first_end
-            receiver[index] = self.node_at(batch.connections[number >> 1], 1 - (number & 1))
-        return receiver[end]
+        ends = batch.ends
+        receiver = [self.node_at(batch.connections[end >> 1], 1 - (end & 1)) for end in ends.number.tolist()]
+        return np.array(receiver)[ends.of]
 
 
 @lru_cache(LIMIT)
@@ -122,10 +117,3 @@ def _address_text(high: int, low: int) -> str:
 def _count(counter: Counter[Any], key: Any, count: int) -> None:
     if key in counter or len(counter) < LIMIT:
         counter[key] += count
-
-
-def _connection_ends(batch: FrameBatch) -> tuple[Int, int]:
-    """The sender's end of every frame as connection index * 2 + side, less the lowest of the batch; and that lowest."""
-    end = batch.frames["connection"].astype(np.int64) * 2 + batch.frames["side"]
-    first = int(end.min())
-    return end - first, first

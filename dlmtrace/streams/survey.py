@@ -16,6 +16,9 @@ from dlmtrace.transport.connections import Connection
 LISTED = 1000
 """Connections that are kept one by one; the others are only counted."""
 
+FEW = 8
+"""Values that are counted one by one, without sorting: most captures have no more versions, states or lockspaces."""
+
 _CODES = 8 * 8 * 16
 """Kinds with h_cmd and carried h_cmd below 8 and a type below 16: all that a kernel sends."""
 
@@ -71,8 +74,9 @@ class Survey:
             return
         self.frames += len(frames)
         self.bytes += int(frames["captured"].sum())
-        ends = frames["connection"].astype(np.int64) * 2 + frames["side"]
-        self.frames_by_end += np.bincount(ends[ends < 2 * LISTED], minlength=2 * LISTED)
+        ends = batch.ends
+        listed = ends.number < 2 * LISTED
+        self.frames_by_end[ends.number[listed]] += np.bincount(ends.of)[listed]
         _count(self.versions, batch.header["h_version"])
         _count(self.states, frames["state"])
         self._add_kinds(batch)
@@ -104,13 +108,14 @@ class Survey:
 
 
 def _count(counter: Counter[int], values: npt.NDArray[np.integer]) -> None:
-    if not len(values):
-        return
-    low, high = int(values.min()), int(values.max())
-    if low == high:
-        _admit(counter, low, len(values))
-        return
-    numbers, frequencies = np.unique(values, return_counts=True)
+    left = len(values)
+    for known in list(counter)[:FEW]:
+        count = int(np.count_nonzero(values == known))
+        counter[known] += count
+        left -= count
+        if not left:
+            return
+    numbers, frequencies = np.unique(values[~np.isin(values, list(counter)[:FEW])], return_counts=True)
     for number, frequency in zip(numbers.tolist(), frequencies.tolist(), strict=True):
         _admit(counter, number, frequency)
 
