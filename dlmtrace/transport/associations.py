@@ -49,6 +49,9 @@ class ChunkReceiver(Receiver):
     def _count_start(self, low: int, dropped: Arrivals) -> None:
         pass
 
+    def _count_plainly(self, length: int) -> None:
+        pass
+
     def _count(self, delivery: Delivery) -> Delivery:
         return delivery
 

@@ -139,7 +139,7 @@ class Receiver:
         """Segments that follow each other from ``expected`` on, over ``length`` positions."""
         self._advance(self.expected + length)
         self.data_end = self.expected
-        self._count_plainly(arrivals, length)
+        self._count_plainly(length)
         nothing = np.zeros(len(arrivals), np.int64)
         return Delivery(arrivals, nothing, nothing)
 
@@ -294,7 +294,7 @@ class Receiver:
         self.statistics.acknowledged = max(-1, self.acknowledged)
         self.statistics.late_bytes += int(dropped.length.sum())
 
-    def _count_plainly(self, arrivals: Arrivals, length: int) -> None:
+    def _count_plainly(self, length: int) -> None:
         """No more than that came."""
         statistics = self.statistics
         statistics.bytes += length
