@@ -26,6 +26,8 @@ from dlmtrace.cli.graph import graph
 from dlmtrace.cli.info import EXAMPLES as INFO_EXAMPLES
 from dlmtrace.cli.info import info
 from dlmtrace.cli.interruption import INTERRUPTED
+from dlmtrace.cli.ladder import EXAMPLES as LADDER_EXAMPLES
+from dlmtrace.cli.ladder import ladder
 from dlmtrace.cli.streams import EXAMPLES as STREAMS_EXAMPLES
 from dlmtrace.cli.streams import streams
 
@@ -45,6 +47,7 @@ app.command(epilog=STREAMS_EXAMPLES)(streams)
 app.command(epilog=EXPLAIN_EXAMPLES)(explain)
 app.command(epilog=GRAPH_EXAMPLES)(graph)
 app.command(epilog=ANNOTATE_EXAMPLES)(annotate)
+app.command(epilog=LADDER_EXAMPLES)(ladder)
 app.command(epilog=EXPORT_EXAMPLES)(export)
 
 
