@@ -28,6 +28,8 @@ from dlmtrace.cli.info import info
 from dlmtrace.cli.interruption import INTERRUPTED
 from dlmtrace.cli.ladder import EXAMPLES as LADDER_EXAMPLES
 from dlmtrace.cli.ladder import ladder
+from dlmtrace.cli.query import EXAMPLES as QUERY_EXAMPLES
+from dlmtrace.cli.query import query
 from dlmtrace.cli.streams import EXAMPLES as STREAMS_EXAMPLES
 from dlmtrace.cli.streams import streams
 
@@ -49,6 +51,7 @@ app.command(epilog=GRAPH_EXAMPLES)(graph)
 app.command(epilog=ANNOTATE_EXAMPLES)(annotate)
 app.command(epilog=LADDER_EXAMPLES)(ladder)
 app.command(epilog=EXPORT_EXAMPLES)(export)
+app.command(epilog=QUERY_EXAMPLES)(query)
 
 
 def _print_version(wanted: bool) -> None:
