@@ -30,6 +30,8 @@ from dlmtrace.cli.ladder import EXAMPLES as LADDER_EXAMPLES
 from dlmtrace.cli.ladder import ladder
 from dlmtrace.cli.query import EXAMPLES as QUERY_EXAMPLES
 from dlmtrace.cli.query import query
+from dlmtrace.cli.report import EXAMPLES as REPORT_EXAMPLES
+from dlmtrace.cli.report import report
 from dlmtrace.cli.streams import EXAMPLES as STREAMS_EXAMPLES
 from dlmtrace.cli.streams import streams
 
@@ -47,6 +49,7 @@ app.command(epilog=INFO_EXAMPLES)(info)
 app.command(epilog=ANALYZE_EXAMPLES)(analyze)
 app.command(epilog=STREAMS_EXAMPLES)(streams)
 app.command(epilog=EXPLAIN_EXAMPLES)(explain)
+app.command(epilog=REPORT_EXAMPLES)(report)
 app.command(epilog=GRAPH_EXAMPLES)(graph)
 app.command(epilog=ANNOTATE_EXAMPLES)(annotate)
 app.command(epilog=LADDER_EXAMPLES)(ladder)

@@ -16,7 +16,7 @@ from dlmtrace.findings.ranges import Host, Ranges
 from dlmtrace.findings.termination import TerminationRules
 from dlmtrace.findings.versions import VersionRules
 from dlmtrace.framing.frames import FrameBatch
-from dlmtrace.streams.results import Finding
+from dlmtrace.streams.results import Finding, Leave
 
 
 class Rules:
@@ -52,6 +52,10 @@ class Rules:
         for each in (self._partial_frames, self._lost, self._sides, self._termination):
             each.feed(batch)
         self._ranges.settle()
+
+    def leaves(self) -> list[Leave]:
+        """How nodes took leave of each other, by node and peer."""
+        return self._termination.leaves()
 
     def finish(self, facts: list[CaptureFact], traffic: TrafficSummary) -> None:
         """The capture is over."""

@@ -13,6 +13,7 @@ from dlmtrace.findings.connections import was_refused
 from dlmtrace.findings.identity import Identities, Key
 from dlmtrace.findings.ranges import Place, Ranges, place
 from dlmtrace.framing.frames import FrameBatch
+from dlmtrace.streams.results import Leave
 from dlmtrace.streams.termination import State, Termination
 from dlmtrace.transport.connections import CLIENT, SERVER, Connection, ConnectionEvent
 from dlmtrace.transport.serial import signed
@@ -107,6 +108,21 @@ class TerminationRules:
     def finish(self) -> None:
         """The capture is over: what it does not show stays undecided."""
         self._judge(over=True)
+
+    def leaves(self) -> list[Leave]:
+        """Each node's view of each of its peers, by node and peer; it says nothing where a pair has no numbers."""
+        found = []
+        for hosts, pair in self._pairs.items():
+            for node in hosts if len(hosts) == 2 else ():
+                (peer,) = hosts - {node}
+                side = pair.side(node)
+                view = node, peer, side.termination.state.name, side.termination.waits_for
+                if side.fin is None:
+                    found.append(Leave(*view, None, None, None, None))
+                    continue
+                where = side.fin.where
+                found.append(Leave(*view, side.fin.number, int(where.row["packet"]), where.time, side.fin.confirmed_at))
+        return sorted(found, key=lambda leave: (leave.node, leave.peer))
 
     def _hosts(self, connection: Connection) -> frozenset[int]:
         return frozenset(self._identities.host(connection, side) for side in (CLIENT, SERVER))

@@ -21,7 +21,7 @@ from dlmtrace.streams.nodes import UNKNOWN, NodeTable
 from dlmtrace.streams.pair import Death, Pair
 from dlmtrace.streams.plain import Run, is_plain, take
 from dlmtrace.streams.receiver import Arrival
-from dlmtrace.streams.results import Dialect, Finding, Reconnect, Stream
+from dlmtrace.streams.results import Dialect, Finding, Leave, Reconnect, Stream
 from dlmtrace.streams.timeline import Timeline
 from dlmtrace.streams.tracker import Tracker
 from dlmtrace.transport.connections import Connection, ConnectionEvent
@@ -140,6 +140,10 @@ class Analysis:
         """What a stream did in time order; None when there is no such stream."""
         directed = self._directed.get((sender, receiver))
         return None if directed is None else directed.tracker.timeline
+
+    def leaves(self) -> list[Leave]:
+        """How nodes took leave of each other, by node and peer."""
+        return self._rules.leaves()
 
     # Who talks to whom.
 

@@ -69,6 +69,20 @@ class Reconnect:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """How far one node's leave of another has come: what its kernel believes, as far as the wire shows it."""
+
+    node: int
+    peer: int
+    state: str  # of midcomms.c (protocol page §6.6), such as "FIN_WAIT2"
+    waits_for: str | None
+    fin: int | None  # number of its FIN, as on the wire
+    fin_packet: int | None  # identity
+    fin_time: int | None  # ns
+    confirmed: int | None  # ns, when the peer's ACK covered it
+
+
 @dataclass(slots=True)
 class Finding:
     """One entry of the catalogue, found: where, what, and the evidence for it.

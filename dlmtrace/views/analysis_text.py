@@ -32,7 +32,8 @@ VERDICTS: dict[Verdict, str] = {rule.verdict: rule.code for rule in RULES}
 """The finding that goes with each verdict."""
 VERDICT_CODES = frozenset(VERDICTS.values())
 
-_ENDED = {"rst": "reset", "fin": "closed", "abandoned": "abandoned"}
+ENDED = {"rst": "reset", "fin": "closed", "abandoned": "abandoned"}
+"""How a connection ended."""
 
 
 class AnalysisText:
@@ -81,8 +82,8 @@ class AnalysisText:
         return paragraph(f"{text}, {span}" if span else text, self._terminal)
 
     def _verdict(self, run: Run) -> Iterator[str]:
-        word, colour = _headline(run.outcome)
-        yield self._headed(word, f": {_summary(run)}", BOLD + colour, "  ")
+        word, colour = headline(run.outcome)
+        yield self._headed(word, f": {summary_line(run)}", BOLD + colour, "  ")
         streams: dict[tuple[int | None, int | None], list[str]] = {}
         for (sender, receiver, code), count in run.outcome.grave.items():
             name = CATALOGUE[code].name
@@ -95,7 +96,7 @@ class AnalysisText:
         """One reconnect."""
         text = f"{self._places.stream(reconnect.sender, reconnect.receiver)} {reconnect.old_connection} "
         text += (
-            f"{_ENDED[reconnect.ended_by]} {self._places.moment(reconnect.ended)}{self._packet(reconnect.ended_packet)}"
+            f"{ENDED[reconnect.ended_by]} {self._places.moment(reconnect.ended)}{self._packet(reconnect.ended_packet)}"
         )
         if reconnect.resumed is not None:
             later = (reconnect.resumed - reconnect.ended) / SECOND
@@ -168,7 +169,7 @@ class AnalysisText:
         place += self._packet(finding.packet)
         if finding.connection:
             place += f" {finding.connection}"
-        text = f"{place}: {finding.message}{self._evidence(finding)}"
+        text = f"{place}: {finding.message}{self.evidence(finding)}"
         return self._headed(f"  {level:7} {entry.code} {entry.name}", text, COLOURS[level], "      ")
 
     def remark(self, finding: Finding) -> str:
@@ -176,10 +177,10 @@ class AnalysisText:
         entry = CATALOGUE[finding.code]
         stream = "" if finding.sender is None else f" {self._places.stream(finding.sender, finding.receiver)}"
         connection = f" {finding.connection}" if finding.connection else ""
-        told = escape(finding.message + self._evidence(finding))
+        told = escape(finding.message + self.evidence(finding))
         return f"{severity(finding)} {entry.code} {entry.name}{stream}{connection}: {told}"
 
-    def _evidence(self, finding: Finding) -> str:
+    def evidence(self, finding: Finding) -> str:
         """What the message does not say already."""
         told = []
         if finding.seq_first is not None and finding.seq_last is not None:
@@ -212,14 +213,16 @@ def _is_only_packet(finding: Finding, key: str) -> bool:
     return key == "last_packet" and first is not None and finding.evidence[key] == packet_number(first)
 
 
-def _headline(outcome: Outcome) -> tuple[str, str]:
+def headline(outcome: Outcome) -> tuple[str, str]:
+    """The verdict in a word, and its colour."""
     if outcome.errors:
         return "ERRORS", RED
     words = {"inconclusive": ("UNDECIDED", YELLOW), "findings": ("WARNINGS", YELLOW), "clean": ("CLEAN", CYAN)}
     return words[outcome.verdict]
 
 
-def _summary(run: Run) -> str:
+def summary_line(run: Run) -> str:
+    """How much of what was found."""
     outcome, reconnects = run.outcome, run.analysis.reconnects
     if outcome.empty:
         return "there is no DLM in this capture"

@@ -50,6 +50,16 @@ class Stall:
     until: int  # ns
 
 
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Numbers (unwrapped) that were sent and not confirmed when a connection ended, until the stream went on."""
+
+    start: int  # ns
+    until: int  # ns
+    first: int
+    last: int
+
+
 @dataclass(slots=True)
 class Graph:
     """A part of a stream's life: ``start`` … ``until`` (ns) across, ``low`` … ``high`` (numbers) up."""
@@ -65,6 +75,7 @@ class Graph:
     notes: list[Note] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
     stalls: list[Stall] = field(default_factory=list)
+    doubts: list[Doubt] = field(default_factory=list)
 
     @property
     def empty(self) -> bool:
@@ -90,18 +101,25 @@ class Graph:
     def within(self, start: int, until: int) -> Graph:
         """The same from ``start`` to ``until`` (ns), the numbers as they are there."""
         points = _between(self.points, start, until)
-        acks = self.points[(self.points["kind"] == ACK) & (self.points["time"] < start)]
+        losses = [loss for loss in self.losses if start <= loss.time <= until]
+        doubts = [doubt for doubt in self.doubts if start <= doubt.start and doubt.until <= until]
+        low, high = _extent(points, [*losses, *doubts])
+        standing = self.points[(self.points["kind"] == ACK) & (self.points["time"] < start)][-1:]
+        if len(standing) and high - 2 * (high - low) - 50 < int(standing["number"][0]) <= high:
+            low = min(low, int(standing["number"][0]))
         return Graph(
             self.name,
             self.numbered,
-            np.concatenate((acks[-1:], points)),  # the ACK that stood when it began
+            np.concatenate((standing, points)),
             _between(self.marks, start, until),
             start,
             until,
-            *_extent(points, [loss for loss in self.losses if start <= loss.time <= until]),
+            low,
+            high,
             [note for note in self.notes if start <= note.time <= until],
-            [loss for loss in self.losses if start <= loss.time <= until],
+            losses,
             [stall for stall in self.stalls if stall.start <= until and stall.until >= start],
+            doubts,
         )
 
 
@@ -132,16 +150,18 @@ def graph(
             notes.append(Note(finding.time, finding.code, severity(finding), row))
         if finding.code == "SEQ211":
             stalls.append(Stall(finding.evidence["from"], finding.evidence["until"]))
-    losses = [
-        Loss(reconnect.resumed or reconnect.ended, *_unwrapped(points, reconnect, first, last), reconnect.reconnect)
-        for reconnect in own
-        for first, last in reconnect.lost
-    ]
+    losses, doubts = [], []
+    for reconnect in own:
+        resumed = reconnect.resumed or reconnect.ended
+        for first, last in reconnect.lost:
+            losses.append(Loss(resumed, *_unwrapped(points, reconnect, first, last), reconnect.reconnect))
+        for first, last in reconnect.unconfirmed:
+            doubts.append(Doubt(reconnect.ended, resumed, *_unwrapped(points, reconnect, first, last)))
     times = np.concatenate((points["time"], series.marks["time"]))
     start, until = (int(times.min()), int(times.max())) if len(times) else (0, 0)
     name = places.stream(series.sender, series.receiver)
-    extent = _extent(points, losses)
-    return Graph(name, series.numbered, points, series.marks, start, until, *extent, notes, losses, stalls)
+    low, high = _extent(points, losses)
+    return Graph(name, series.numbered, points, series.marks, start, until, low, high, notes, losses, stalls, doubts)
 
 
 def closeup(whole: Graph, reconnect: Reconnect) -> Graph:
@@ -163,7 +183,7 @@ def _between(rows: npt.NDArray[Any], start: int, until: int) -> npt.NDArray[Any]
     return chosen
 
 
-def _extent(points: npt.NDArray[Any], losses: Sequence[Loss]) -> tuple[int, int]:
+def _extent(points: npt.NDArray[Any], ranges: Sequence[Loss | Doubt]) -> tuple[int, int]:
     """The lowest and the highest number."""
-    numbers = [*points["number"].tolist(), *(each for loss in losses for each in (loss.first, loss.last))]
+    numbers = [*points["number"].tolist(), *(each for one in ranges for each in (one.first, one.last))]
     return min(numbers, default=0), max(numbers, default=0)

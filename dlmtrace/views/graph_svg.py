@@ -71,6 +71,7 @@ RULES = """
 .graph .world .lost{stroke:var(--bad);stroke-width:9px}
 .graph .world .heart{stroke:var(--paper);stroke-width:4px}
 .graph .world .stall{fill:var(--bad);fill-opacity:.09;stroke:none}
+.graph .world .doubt{fill:var(--again);fill-opacity:.16;stroke:none}
 .graph .band0{fill:var(--band0)}
 .graph .band1{fill:var(--band1)}
 .graph .tag.SYN{fill:var(--open);stroke:none}
@@ -185,6 +186,10 @@ def _world(picture: Picture) -> Iterator[str]:
         x = picture.x(max(stall.start, graph.start))
         until = picture.x(min(stall.until, graph.until))
         yield f'<path class="stall" d="M{x:g} 0H{until:g}V{height}H{x:g}z"/>'
+    for doubt in graph.doubts:
+        x, until = picture.x(doubt.start), picture.x(doubt.until)
+        path = f"M{x:g} {picture.y(doubt.first):g}H{until:g}V{picture.y(doubt.last):g}H{x:g}z"
+        yield f'<path class="doubt" d="{path}"/>'
     for kind in (OPENED, CLOSED, RESET, ABANDONED, HOLE):
         times = graph.marks["time"][graph.marks["kind"] == kind]
         places = sorted({picture.x(time) for time in times.tolist()})
@@ -243,6 +248,8 @@ def _steps(picture: Picture, points: npt.NDArray[Any]) -> str:
         else:
             continue
         before = x, y
+    if path:
+        path.append(f"H{picture.plot[0]}")  # the last one stands
     return "".join(path)
 
 

@@ -19,12 +19,17 @@ SECOND = 1_000_000_000
 
 def analyse(paths: Sequence[Path], window: int = WINDOW) -> list[Finding]:
     """All findings in these files, which are read ``window`` bytes at a time."""
+    return analysed(*paths, window=window).findings
+
+
+def analysed(*paths: Path, window: int = WINDOW) -> Analysis:
+    """The analysis of these files, which is over."""
     trace, analysis = Trace([str(path) for path in paths]), Analysis()
     trace.capture = Capture([str(path) for path in paths], window)
     for batch in trace.batches():
         analysis.feed(batch)
     analysis.finish(trace.capture.facts, trace.traffic)
-    return analysis.findings
+    return analysis
 
 
 @lru_cache(maxsize=4)

@@ -3,11 +3,11 @@
 import re
 
 import pytest
-from evidence import CAPTURE_FILES, REPOSITORY, kernel_record
+from evidence import CAPTURE_FILES, REPOSITORY, capture_path, kernel_record
 
 from dlmtrace.craft import Connection, ack, fin, opts, request
 from dlmtrace.streams.termination import State, Termination
-from findings.captured import SECOND, Lab, findings_of, only
+from findings.captured import SECOND, Lab, analysed, findings_of, only
 
 NAME = b"resource"
 
@@ -36,6 +36,14 @@ def test_the_record_of_the_rebooted_node_was_taken_away() -> None:
     assert len(re.findall("closing connection to node 2", log)) == 1
     (finding,) = only(findings_of("reboot-2node.pcap"), "FIN5")
     assert {finding.sender, finding.receiver} == {1, 2}
+
+
+def test_every_leave_is_told_as_far_as_it_came() -> None:
+    leaves = {(leave.node, leave.peer): leave for leave in analysed(capture_path("rst-stall-6.12-tcp.pcap")).leaves()}
+    one, two = leaves[1, 2], leaves[2, 1]
+    assert (one.state, one.waits_for, one.fin, one.confirmed) == ("LAST_ACK", "the ACK of its FIN", 15576, None)
+    assert (two.state, two.waits_for, two.fin) == ("FIN_WAIT2", "the peer's FIN", 15204)
+    assert two.confirmed is not None
 
 
 # The table.
