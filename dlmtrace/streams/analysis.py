@@ -13,7 +13,7 @@ import numpy.typing as npt
 from dlmtrace.capture.packets import CaptureFact
 from dlmtrace.capture.segments import TrafficSummary
 from dlmtrace.findings.rules import Rules
-from dlmtrace.framing.frames import WHOLE, FrameBatch
+from dlmtrace.framing.frames import UNFINISHED, WHOLE, FrameBatch
 from dlmtrace.streams.bare import BareTracker
 from dlmtrace.streams.copies import Batches, FirstCopies
 from dlmtrace.streams.fates import Fates
@@ -301,6 +301,8 @@ class Analysis:
 
     def _frame(self, batch: FrameBatch, row: int) -> None:
         frame: Any = batch.frames[row]
+        if frame["state"] == UNFINISHED:
+            return  # its connection ended in the middle of it: no kernel got it, and it is told late
         connection = batch.connections[int(frame["connection"])]
         side = int(frame["side"])
         command = int(batch.header["h_cmd"][row])
@@ -339,6 +341,8 @@ class Analysis:
             kind = int(batch.type[row])
             if command == Command.RCOM:
                 self._recovery_seen = time
+            if (directed.stream.version, back.stream.version) == ("3.2", "3.2"):
+                return  # nodes that number their frames: these have their own repetition
             if directed.tracker.numbering is None and back.tracker.numbering is None:
                 fresh = command == Command.RCOM and kind == RecoveryType.STATUS
                 if directed.bare.carrier == carrier:

@@ -1,0 +1,85 @@
+"""Connections that end under a stream, written by hand: what the receiver has, what came again, and the verdict."""
+
+from pathlib import Path
+
+import pytest
+
+from dlmtrace.craft import Network, Node, ack, opts, request, status, status_reply
+from dlmtrace.craft.tcp import Connection
+from dlmtrace.pipeline import Trace
+from dlmtrace.streams.analysis import Analysis
+from dlmtrace.streams.results import Epoch
+
+SECOND = 1_000_000_000
+
+
+class Script:
+    """Two nodes; ``analysis()`` reads what was written so far."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.network = Network(path)
+        self.one = self.network.node(1, "10.0.0.1")
+        self.two = self.network.node(2, "10.0.0.2")
+
+    def meet(self, client: Node | None = None) -> Connection:
+        """A connection on which the nodes poll each other, as they do when they join."""
+        client = client or self.one
+        server = self.two if client is self.one else self.one
+        connection = self.network.connect(client, server)
+        connection.send(client, status(sender=client))
+        connection.send(server, status_reply(sender=server))
+        return connection
+
+    def analysis(self) -> Analysis:
+        self.network.write(self.path)
+        trace, analysis = Trace([str(self.path)]), Analysis()
+        for batch in trace.batches():
+            analysis.feed(batch)
+        analysis.finish(trace.capture.facts, trace.traffic)
+        return analysis
+
+    def epoch(self, place: int = 0) -> Epoch:
+        """An epoch of what node 1 sent."""
+        (stream,) = [stream for stream in self.analysis().streams if stream.sender == 1]
+        return stream.epochs[place]
+
+    def verdicts(self, sender: int = 1) -> list[tuple[str, str | None, str]]:
+        """Old connection, new connection and verdict of each reconnect, as they began."""
+        records = [record for record in self.analysis().reconnects if record.sender == sender]
+        records.sort(key=lambda record: int(record.reconnect[1:]))
+        return [(record.old_connection, record.new_connection, record.verdict) for record in records]
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Script:
+    return Script(tmp_path / "script.pcap")
+
+
+def frames(*numbers: int) -> bytes:
+    """Node 1's frames of these numbers; each time the same bytes."""
+    return b"".join(opts(number, request(b"resource %d" % number, sender=1)) for number in numbers)
+
+
+def test_a_frame_that_its_connection_ended_in_was_not_sent_yet(script: Script) -> None:
+    old = script.meet()
+    old.send(script.one, frames(0))
+    old.send(script.one, frames(1)[:50])
+    old.reset(by=script.two)
+    new = script.meet()
+    new.send(script.one, frames(1))
+    new.send(script.two, ack(2, sender=2))
+    epoch = script.epoch()
+    assert (epoch.frames, epoch.duplicates, epoch.delivered_ranges) == (2, 0, [(0, 1)])
+    assert script.verdicts() == [("c1", "c2", "safe")]
+
+
+@pytest.mark.parametrize("other", [0x00030002, 0x00030001])
+def test_nodes_that_both_number_their_frames_are_never_unprotected(script: Script, other: int) -> None:
+    for _ in range(2):
+        connection = script.network.connect(script.one, script.two)
+        connection.send(script.one, status(sender=script.one))
+        connection.send(script.two, status(sender=script.two, h_version=other))
+        connection.reset(by=script.two)
+    # STATUS has its own repetition; between a 3.2 and a 3.1 node nothing else protects what is to come
+    assert script.verdicts() == ([] if other == 0x00030002 else [("c1", "c2", "unprotected")])
