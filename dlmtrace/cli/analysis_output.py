@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from dlmtrace.capture.packets import FileSummary
     from dlmtrace.streams.analysis import Analysis
     from dlmtrace.streams.results import Finding, Reconnect, Severity
+    from dlmtrace.views.live import LiveView
 
 
 class Output(Protocol):
@@ -56,6 +57,19 @@ class Report:
     def finish(self, run: Run) -> None:
         """Print everything."""
         print("\n".join(self._view.report(run, self._findings)))
+
+
+class Screen(Report):
+    """Findings on the screen as they come, the text at the end."""
+
+    def __init__(self, view: AnalysisText, screen: LiveView) -> None:
+        super().__init__(view)
+        self._screen = screen
+
+    def finding(self, finding: Finding) -> None:
+        """Shown, and kept for the end."""
+        super().finding(finding)
+        self._screen.add(finding)
 
 
 class Following:

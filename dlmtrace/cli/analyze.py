@@ -17,6 +17,7 @@ from dlmtrace.views.times import TimeFormat
 
 if TYPE_CHECKING:
     from dlmtrace.cli.analysis_output import Output
+    from dlmtrace.findings.outcome import Outcome
 
 EXAMPLES = """
 Examples:
@@ -84,6 +85,17 @@ def _selecting(*names: str, metavar: str | None = None, help: str, **more: Any) 
     return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=SELECTION, **more)
 
 
+Select = Annotated[list[str] | None, _selecting("--select", metavar="CODES", help="Only these: SEQ, SEQ204 or resend.")]
+Ignore = Annotated[
+    list[str] | None,
+    _selecting("--ignore", metavar="CODES", help="Not these; where both match, the more exact one wins."),
+]
+MinSeverity = Annotated[
+    Level, _selecting("--min-severity", help="Show those from here on; the others are only counted.")
+]
+Failure = Annotated[FailOn, _selecting("--fail-on", help="Exit with status 1 when there is one from here on.")]
+
+
 def analyze(
     files: Files,
     port: Ports = None,
@@ -97,22 +109,13 @@ def analyze(
     follow: Annotated[
         bool, typer.Option("--follow", help="Show reconnects and findings as they become final, the verdict last.")
     ] = False,
-    select: Annotated[
-        list[str] | None, _selecting("--select", metavar="CODES", help="Only these: SEQ, SEQ204 or resend.")
-    ] = None,
-    ignore: Annotated[
-        list[str] | None,
-        _selecting("--ignore", metavar="CODES", help="Not these; where both match, the more exact one wins."),
-    ] = None,
-    min_severity: Annotated[
-        Level, _selecting("--min-severity", help="Show those from here on; the others are only counted.")
-    ] = Level.NOTE,
+    select: Select = None,
+    ignore: Ignore = None,
+    min_severity: MinSeverity = Level.NOTE,
     limit: Annotated[
         int | None, _selecting("--limit", "-c", metavar="N", help="Show N at most; the others are counted.", min=0)
     ] = None,
-    fail_on: Annotated[
-        FailOn, _selecting("--fail-on", help="Exit with status 1 when there is one from here on.")
-    ] = FailOn.ERROR,
+    fail_on: Failure = FailOn.ERROR,
 ) -> int:
     """Tell what went wrong between the nodes, with evidence, or that the capture cannot tell.
 
@@ -164,6 +167,11 @@ def analyze(
         print(f"dlmtrace: {nothing_found(trace.traffic, ports, any_port, packets)}", file=sys.stderr)
     if interruption.came:
         return INTERRUPTED
+    return exit_status(outcome, fail_on)
+
+
+def exit_status(outcome: Outcome, fail_on: FailOn) -> int:
+    """Status of a run that was not interrupted."""
     return 0 if fail_on is FailOn.NEVER else outcome.status(Level(fail_on.value).value)
 
 

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from dlmtrace.cli.analyze import SELECTION, Dialect, Dialects, Level, Nodes, selected
+from dlmtrace.cli.analyze import Dialect, Dialects, Ignore, Level, MinSeverity, Nodes, Select, selected
 from dlmtrace.cli.node_names import node_names
 from dlmtrace.cli.options import AnyPort, Ports
 from dlmtrace.views.times import TimeFormat
@@ -42,17 +42,9 @@ def annotate(
     any_port: AnyPort = False,
     dialect: Dialects = Dialect.AUTO,
     nodes: Nodes = None,
-    select: Annotated[
-        list[str] | None,
-        typer.Option("--select", metavar="CODES", help="Only these findings.", rich_help_panel=SELECTION),
-    ] = None,
-    ignore: Annotated[
-        list[str] | None,
-        typer.Option("--ignore", metavar="CODES", help="Not these findings.", rich_help_panel=SELECTION),
-    ] = None,
-    min_severity: Annotated[
-        Level, typer.Option("--min-severity", help="Findings from here on.", rich_help_panel=SELECTION)
-    ] = Level.NOTE,
+    select: Select = None,
+    ignore: Ignore = None,
+    min_severity: MinSeverity = Level.NOTE,
 ) -> int:
     """Copy a capture to pcapng, its packets as they are, with findings as packet comments and the verdict on top.
 

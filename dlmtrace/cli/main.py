@@ -28,6 +28,8 @@ from dlmtrace.cli.info import info
 from dlmtrace.cli.interruption import INTERRUPTED
 from dlmtrace.cli.ladder import EXAMPLES as LADDER_EXAMPLES
 from dlmtrace.cli.ladder import ladder
+from dlmtrace.cli.live import EXAMPLES as LIVE_EXAMPLES
+from dlmtrace.cli.live import live
 from dlmtrace.cli.query import EXAMPLES as QUERY_EXAMPLES
 from dlmtrace.cli.query import query
 from dlmtrace.cli.report import EXAMPLES as REPORT_EXAMPLES
@@ -53,6 +55,7 @@ app.command(epilog=REPORT_EXAMPLES)(report)
 app.command(epilog=GRAPH_EXAMPLES)(graph)
 app.command(epilog=ANNOTATE_EXAMPLES)(annotate)
 app.command(epilog=LADDER_EXAMPLES)(ladder)
+app.command(epilog=LIVE_EXAMPLES)(live)
 app.command(epilog=EXPORT_EXAMPLES)(export)
 app.command(epilog=QUERY_EXAMPLES)(query)
 

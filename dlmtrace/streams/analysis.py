@@ -18,6 +18,7 @@ from dlmtrace.streams.bare import BareTracker
 from dlmtrace.streams.copies import Batches, FirstCopies
 from dlmtrace.streams.fates import Fates
 from dlmtrace.streams.nodes import UNKNOWN, NodeTable
+from dlmtrace.streams.numbering import Numbering
 from dlmtrace.streams.pair import Death, Pair
 from dlmtrace.streams.plain import Run, is_plain, take
 from dlmtrace.streams.receiver import Arrival
@@ -135,6 +136,11 @@ class Analysis:
             stream = directed.stream
             stream.commands = {_COMMANDS.get(key, str(key)): count for key, count in sorted(directed.commands.items())}
             stream.frames = sum(directed.commands.values())
+
+    def progress(self, sender: int, receiver: int) -> tuple[int, Numbering | None]:
+        """A stream as it stands: its frames so far, and its numbers, None while it has none."""
+        directed = self._directed[sender, receiver]
+        return sum(directed.commands.values()), directed.tracker.numbering
 
     def timeline(self, sender: int, receiver: int) -> Timeline | None:
         """What a stream did in time order; None when there is no such stream."""
