@@ -30,7 +30,6 @@ from dlmtrace.streams.series import (
     RESET,
     SENT,
     Series,
-    thin_points,
 )
 from dlmtrace.streams.timeline import Span
 from dlmtrace.transport.connections import ConnectionEvent
@@ -44,14 +43,14 @@ Key = tuple[int, int]
 STREAMS = 256
 """Streams that are collected; further ones are counted only."""
 
-POINTS = 262_144
+POINTS = 131_072
 """Points kept for all streams together, half of them near anomalies."""
 
 NEAR = 64
 """Points before and behind an anomaly that count as near."""
 
-TEXTS = 65_536
-"""Texts kept; frames beyond that have the empty one."""
+TEXTS = 4 * POINTS
+"""Texts kept, those of points that were thinned out included; frames beyond that have the empty one."""
 
 _EVENTS = {"open": OPENED, "fin": CLOSED, "rst": RESET}
 
@@ -72,6 +71,14 @@ class FrameTexts:
             found = self._places[text] = len(self.texts)
             self.texts.append(text)
         return found
+
+    def keep(self, used: Int) -> Int:
+        """Forget all texts but these (places, ascending); the new place of every old one."""
+        moved = np.zeros(len(self.texts), np.int64)
+        texts = [self.texts[place] for place in used.tolist()]
+        self.texts, self._places = [""], {"": 0}
+        moved[used] = [self.place(text) for text in texts]
+        return moved
 
 
 @dataclass(slots=True)
@@ -110,6 +117,8 @@ class Collector:
 
     def add(self, batch: FrameBatch) -> None:
         """Take in a batch that the analysis has just taken in."""
+        if len(self.texts.texts) > TEXTS // 2:
+            self._forget_texts()
         marks = self._event_marks(batch)
         keys = self._keys(batch)
         streams = {key: number for number, key in enumerate(dict.fromkeys([*keys, *(key[::-1] for key in keys)]))}
@@ -267,6 +276,17 @@ class Collector:
         if len(places):
             line.after = max(line.after, NEAR - (len(line.waiting) - 1 - int(places[-1])))
 
+    def _forget_texts(self) -> None:
+        """Of points that were thinned out since."""
+        kept = [
+            points
+            for line in self._lines.values()
+            for points in (line.series.usual.points, line.series.near.points, line.waiting)
+        ]
+        moved = self.texts.keep(np.unique(np.concatenate([points["text"] for points in kept])))
+        for points in kept:
+            points["text"] = moved[points["text"]]
+
     def _describe_points(self, line: _Line, batch: FrameBatch, rows: Int) -> None:
         """Give their texts to the newest points, which are those of ``rows``, as far as they are going to stay."""
         points, near = line.waiting[len(line.waiting) - len(rows) :], line.near[len(line.near) - len(rows) :]
@@ -274,7 +294,7 @@ class Collector:
         stays[-NEAR:] = True  # what comes next may be an anomaly
         numbered = points.copy()
         numbered["text"] = np.arange(len(points))
-        stays[thin_points(numbered[~near], line.series.usual.width)["text"]] = True
+        stays[line.series.usual.staying(numbered[:-NEAR][~near[:-NEAR]])["text"]] = True
         places = np.flatnonzero(stays & (points["kind"] != ACK))
         points["text"][places] = [self.texts.place(text) for text in self._describe(batch, rows[places])]
 

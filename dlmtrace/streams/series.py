@@ -51,7 +51,7 @@ MARK = np.dtype(
 )
 
 BIN = 1000
-"""ns of the narrowest bin: times have microseconds in most captures."""
+"""ns of the narrowest bin: times have microseconds in most captures.  Nothing is thinned before there is too much."""
 
 MARKS = 2000
 """Marks of a stream that are kept one by one."""
@@ -105,16 +105,22 @@ class Thinned:
 
     def add(self, points: npt.NDArray[Any], capacity: int) -> None:
         """Take in points that come after those that are there."""
-        self.points = np.concatenate((self.points, points))
+        self.points = np.concatenate((self.points, self.staying(points)))
         if len(self.points) > 2 * capacity:
             self.shrink(capacity)
+
+    def staying(self, points: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Of these points those that the present bins leave."""
+        return points if self.width == BIN else thin_points(points, self.width)
 
     def shrink(self, capacity: int) -> None:
         """Widen the bins until no more than ``capacity`` points are left, or all share one bin."""
         span = int(self.points["time"][-1] - self.points["time"][0]) if len(self.points) else 0
-        while len(self.points) > capacity and self.width <= 2 * span:
+        while len(self.points) > capacity:
             self.width *= 2
             self.points = thin_points(self.points, self.width)
+            if self.width > 2 * span:
+                break
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ import pytest
 from evidence import capture_bytes, capture_path, stand_alone_counter
 
 from dlmtrace.capture.source import WINDOW, Capture
+from dlmtrace.framing.frames import FrameBatch
 from dlmtrace.pipeline import Trace
 from dlmtrace.streams import collector as collecting
 from dlmtrace.streams.analysis import Analysis
@@ -20,16 +21,26 @@ NUMBERED, ACKNOWLEDGEMENT = 3, 4
 
 @lru_cache(maxsize=8)
 def collected(file: str, window: int = WINDOW) -> dict[tuple[int, int], Series]:
+    collector = collector_of(file, window)
+    return {(series.sender, series.receiver): series for series in collector.series}
+
+
+def collector_of(file: str, window: int = WINDOW) -> Collector:
+    """Everything collected of a capture; the text of a frame is its number and its packet."""
     path = str(capture_path(file))
     trace, analysis = Trace([path]), Analysis()
     trace.capture = Capture([path], window)
-    collector = Collector(analysis, lambda batch, rows: [""] * len(rows))
+
+    def describe(batch: FrameBatch, rows: np.ndarray) -> list[str]:
+        return [f"{batch.sequence[row]} in {batch.frames['packet'][row]}" for row in rows.tolist()]
+
+    collector = Collector(analysis, describe)
     for batch in trace.batches():
         analysis.feed(batch)
         collector.add(batch)
     analysis.finish(trace.capture.facts, trace.traffic)
     collector.finish()
-    return {(series.sender, series.receiver): series for series in collector.series}
+    return collector
 
 
 def walked(file: str, sender: int, receiver: int, commands: tuple[int, ...]) -> list[tuple[float, int]]:
@@ -89,7 +100,8 @@ def test_frames_without_numbers_are_counted() -> None:
 def test_the_batches_do_not_matter() -> None:
     whole, small = (collected("rst-6.12-tcp.pcap", window) for window in (WINDOW, 50_000))
     for pair, series in whole.items():
-        assert np.array_equal(series.points, small[pair].points)
+        fields = [name for name in series.points.dtype.names or () if name != "text"]
+        assert np.array_equal(series.points[fields], small[pair].points[fields])
         assert len(series.points)
         assert np.array_equal(series.marks, small[pair].marks)
 
@@ -104,6 +116,17 @@ def test_a_memory_of_few_points_keeps_all_around_an_anomaly(monkeypatch: pytest.
     assert np.array_equal(series.points[series.points["kind"] == RESENT], resent)
     around = every[(every["time"] >= resent["time"].min() - 10**7) & (every["time"] <= resent["time"].min())]
     assert np.isin(around["packet"], series.points["packet"]).all()
+
+
+@pytest.mark.parametrize("limit", [collecting.TEXTS, 3000])
+def test_every_point_that_stays_has_its_own_text(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collecting, "TEXTS", limit)
+    monkeypatch.setattr(collecting, "POINTS", 1024)
+    collector = collector_of("rst-3.2-tcp.pcap", 50_000)
+    assert len(collector.texts.texts) <= limit
+    for series in collector.series:
+        for point in series.points[series.points["kind"] != ACK]:
+            assert collector.texts.texts[point["text"]] == f"{point['number']} in {point['packet']}"
 
 
 def test_what_was_jumped_over_and_every_reset_is_a_mark() -> None:
