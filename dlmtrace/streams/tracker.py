@@ -72,6 +72,7 @@ class Tracker:
         self.resends = Resends(pair, self.reporter)
         self.resets = Resets(self.reporter, decided)
         self.left: tuple[int, int, int, Arrival] | None = None  # connection left while alive: U, first frame elsewhere
+        self.stopped: tuple[Death, int] | None = None  # of the last frame's connection, and the low end of U then
         self.timeline = Timeline()
         self.took_new = False  # was the last frame the first of its number?
         self.revised: Callable[[Arrival], None] | None = None  # is told of frames of which more was learnt
@@ -316,6 +317,8 @@ class Tracker:
         old = self.carrier >> 1
         upto = max(numbering.next, arrival.number)
         low = numbering.expectation.confirmed
+        death = self.pair.deaths.get(arrival.carrier >> 1)
+        self.stopped = None if death is None else (death, low)
         death = self.pair.deaths.get(old)
         if death is None:
             self.left = (old, low, upto, arrival)
@@ -366,6 +369,8 @@ class Tracker:
         if numbering is None:
             return
         self._doubt(death, numbering)
+        if self.stopped is None and self.carrier is not None and self.carrier >> 1 == death.connection.index:
+            self.stopped = death, numbering.expectation.confirmed
         if self.left is not None and self.left[0] == death.connection.index:
             _, low, upto, arrival = self.left
             self.left = None
@@ -385,7 +390,8 @@ class Tracker:
         if not waiting:
             return
         vanished = death.kind == "abandoned" or death.time - waiting[0].time > VANISHED
-        gone = waiting if vanished else [arrival for arrival in waiting if arrival.ordinal > death.ordinal]
+        ended = self.pair.deaths.get(death.connection.index, death).ordinal  # by the FIN where a RST follows
+        gone = waiting if vanished else [arrival for arrival in waiting if arrival.ordinal > ended]
         for arrival in gone:
             arrival.came = False
         if gone:
@@ -423,7 +429,7 @@ class Tracker:
                 self.resets.begin(reset, None, None, arrival)
             else:
                 self.resets.begin(reset, self.peer.resets, self.peer.numbering, arrival)
-        self.numbering = None
+        self.numbering = self.stopped = None
         numbering = self._begin(number, arrival)
         arrival.number = number
         self.carrier = None
@@ -475,6 +481,11 @@ class Tracker:
         elif upto > low and not numbering.closed:
             text = f"{upto - low} frames were unconfirmed when the capture ended"
             self.reporter.of_range("ACK305", text, low, upto - 1)
+        if self.stopped is not None and upto > self.stopped[1] and numbering.fin is None:
+            death, low = self.stopped
+            record = self._record(death, None)
+            self.reconnects.append(record)
+            self.judgement.open.append(Resumption(record, death.ordinal, low, upto, uncertain=False))
         self._end_epoch("open")
         self.resets.finish()
 

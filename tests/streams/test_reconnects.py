@@ -83,3 +83,24 @@ def test_nodes_that_both_number_their_frames_are_never_unprotected(script: Scrip
         connection.reset(by=script.two)
     # STATUS has its own repetition; between a 3.2 and a 3.1 node nothing else protects what is to come
     assert script.verdicts() == ([] if other == 0x00030002 else [("c1", "c2", "unprotected")])
+
+
+def test_what_was_sent_to_a_receiver_that_had_closed_never_came(script: Script) -> None:
+    connection = script.meet()
+    connection.send(script.one, frames(0))
+    connection.send(script.two, ack(1, sender=2))
+    connection.finish(script.two)
+    connection.send(script.one, frames(1, 2), acknowledge=False)
+    connection.reset(by=script.two)
+    assert script.epoch().delivered_ranges == [(0, 0)]
+
+
+@pytest.mark.parametrize(("confirmed", "verdict"), [(1, "inconclusive"), (3, "safe")])
+def test_a_stream_that_should_have_gone_on(script: Script, confirmed: int, verdict: str) -> None:
+    other, connection = script.meet(script.two), script.meet()
+    connection.send(script.one, frames(0))
+    other.send(script.two, ack(1, sender=2))
+    connection.send(script.one, frames(1, 2))
+    connection.reset(by=script.two)
+    other.send(script.two, ack(confirmed, sender=2))
+    assert script.verdicts() == [("c2", None, verdict)]
