@@ -35,15 +35,16 @@ def _harmless(letter: str) -> str:
     return letter if letter.isprintable() else letter.encode("unicode_escape").decode()
 
 
+_RIGHT_ALIGNED = re.compile(rb" *([0-9a-f]+)").fullmatch
+
+
 def resource_text(name: bytes) -> str:
     """Resource name as people know it: ``glock 2/17`` for GFS2 (type/number as in its debugfs glocks), else escaped.
 
     GFS2 writes lock type and number in hexadecimal, right-aligned in 8 and 16 columns (fs/gfs2/lock_dlm.c).
     """
-    if len(name) == 24 and (glock := re.fullmatch(rb" *([0-9a-f]+)", name[:8])):
-        number = re.fullmatch(rb" *([0-9a-f]+)", name[8:])
-        if number:
-            return f"glock {int(glock[1], 16)}/{int(number[1], 16):x}"
+    if len(name) == 24 and (glock := _RIGHT_ALIGNED(name, 0, 8)) and (number := _RIGHT_ALIGNED(name, 8)):
+        return f"glock {int(glock[1], 16)}/{number[1].lstrip(b'0').decode() or 0}"
     return escape(name)
 
 
