@@ -37,6 +37,7 @@ def tshark(*arguments: str) -> list[str]:
 INFO = [DLMTRACE, "info"]
 TOOLS = [
     INFO,
+    [DLMTRACE, "analyze", "--fail-on", "never"],
     tshark("-q", "-z", "io,stat,0", "-r"),
     tshark("-T", "fields", *(word for field in FIELDS for word in ("-e", field)), "-r"),
     ["tcptrace", "-n"],
