@@ -74,7 +74,7 @@ def graph(
     studied = study(files, port, any_port, dialect.value, nodes)
     series = _chosen(studied.collector.series, pair, studied.places)
     rows = [(None, finding) for finding in studied.findings]
-    shown = graph_of(series, studied.places, CAPACITY, studied.run.analysis.reconnects, rows)
+    shown = graph_of(series, studied.places, CAPACITY, reconnects=studied.run.analysis.reconnects, findings=rows)
     if output is None:
         size = shutil.get_terminal_size() if sys.stdout.isatty() else os.terminal_size((100, 30))
         print("\n".join(drawn(shown, Terminal.of(sys.stdout), size.columns, min(size.lines - 2, 40))))

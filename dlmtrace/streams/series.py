@@ -84,6 +84,15 @@ def merge_marks(marks: npt.NDArray[Any], width: int) -> npt.NDArray[Any]:
     return in_time
 
 
+def few_marks(marks: npt.NDArray[Any], capacity: int) -> npt.NDArray[Any]:
+    """About so many marks at most, merged in bins as narrow as that allows."""
+    width = BIN
+    while len(marks) > capacity and width < 1 << 62:
+        width *= 2
+        marks = merge_marks(marks, width)
+    return marks
+
+
 def _bins(rows: npt.NDArray[Any], keys: tuple[str, ...], width: int) -> tuple[Int, Int]:
     """The order that puts rows of one group and bin together, and where in it each of these begins."""
     bins = rows["time"] // width
@@ -142,9 +151,5 @@ class Series:
         return points[np.argsort(points["place"])]
 
     def add_marks(self, marks: npt.NDArray[Any]) -> None:
-        """Take in marks; the bins in which they are merged are as narrow as the bound allows."""
-        self.marks = np.concatenate((self.marks, marks))
-        width = BIN
-        while len(self.marks) > MARKS and width < 1 << 62:
-            width *= 2
-            self.marks = merge_marks(self.marks, width)
+        """Take in marks; they are merged when there are more than MARKS."""
+        self.marks = few_marks(np.concatenate((self.marks, marks)), MARKS)

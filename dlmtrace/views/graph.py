@@ -12,7 +12,7 @@ import numpy.typing as npt
 from dlmtrace.findings.catalogue import severity
 from dlmtrace.streams.numbers import unwrap
 from dlmtrace.streams.results import Finding, Reconnect, Severity
-from dlmtrace.streams.series import ACK, RESENT, Series
+from dlmtrace.streams.series import ACK, MARKS, RESENT, Series, few_marks
 from dlmtrace.views.places import Places
 
 MARK_NAMES = ("SYN", "FIN", "RST", "abandoned", "hole", "gap")
@@ -127,10 +127,11 @@ def graph(
     series: Series,
     places: Places,
     capacity: int,
+    mark_capacity: int = MARKS,
     reconnects: Sequence[Reconnect] = (),
     findings: Sequence[tuple[int | None, Finding]] = (),
 ) -> Graph:
-    """The whole graph of a stream, in at most about ``capacity`` points.
+    """The whole graph of a stream, in at most about ``capacity`` points and ``mark_capacity`` marks.
 
     ``reconnects`` and ``findings`` (each with its row in the report, if any) may be those of other streams too.
     """
@@ -157,11 +158,12 @@ def graph(
             losses.append(Loss(resumed, *_unwrapped(points, reconnect, first, last), reconnect.reconnect))
         for first, last in reconnect.unconfirmed:
             doubts.append(Doubt(reconnect.ended, resumed, *_unwrapped(points, reconnect, first, last)))
-    times = np.concatenate((points["time"], series.marks["time"]))
+    marks = few_marks(series.marks, mark_capacity)
+    times = np.concatenate((points["time"], marks["time"]))
     start, until = (int(times.min()), int(times.max())) if len(times) else (0, 0)
     name = places.stream(series.sender, series.receiver)
     low, high = _extent(points, losses)
-    return Graph(name, series.numbered, points, series.marks, start, until, low, high, notes, losses, stalls, doubts)
+    return Graph(name, series.numbered, points, marks, start, until, low, high, notes, losses, stalls, doubts)
 
 
 def closeup(whole: Graph, reconnect: Reconnect) -> Graph:

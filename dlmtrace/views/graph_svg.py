@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from typing import Any
 
@@ -85,11 +86,14 @@ RULES = """
 _ORDER = {RESET: 0, ABANDONED: 1, HOLE: 2, LEFT_OUT: 3, CLOSED: 4, OPENED: 5}
 """Which marks get their label first where there is not room for all."""
 
+LABELLED_LOSSES = 100
+"""Losses with a label; all are drawn."""
+
 _LETTER = 7.2
 """Pixels of a letter in a label, at most."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Picture:
     """Pixels of the whole picture, and how time and numbers lie in its plot."""
 
@@ -97,17 +101,17 @@ class Picture:
     width: int
     height: int
 
-    @property
+    @cached_property
     def plot(self) -> tuple[int, int]:
         """Width and height of the plot."""
         return self.width - LEFT - RIGHT, self.height - TOP - BOTTOM
 
-    @property
+    @cached_property
     def across(self) -> Scale:
         """Time."""
         return Scale(self.graph.start, self.graph.until, self.plot[0])
 
-    @property
+    @cached_property
     def up(self) -> Scale:
         """Numbers, from below."""
         return Scale(self.graph.low, self.graph.high, self.plot[1], 0.06)
@@ -186,32 +190,35 @@ def _world(picture: Picture) -> Iterator[str]:
         x = picture.x(max(stall.start, graph.start))
         until = picture.x(min(stall.until, graph.until))
         yield f'<path class="stall" d="M{x:g} 0H{until:g}V{height}H{x:g}z"/>'
-    for doubt in graph.doubts:
-        x, until = picture.x(doubt.start), picture.x(doubt.until)
-        path = f"M{x:g} {picture.y(doubt.first):g}H{until:g}V{picture.y(doubt.last):g}H{x:g}z"
-        yield f'<path class="doubt" d="{path}"/>'
+    boxes = (
+        (picture.x(each.start), picture.y(each.first), picture.x(each.until), picture.y(each.last))
+        for each in graph.doubts
+    )
+    yield from _path("doubt", "".join(f"M{x:g} {low:g}H{until:g}V{high:g}H{x:g}z" for x, low, until, high in boxes))
     for kind in (OPENED, CLOSED, RESET, ABANDONED, HOLE):
         times = graph.marks["time"][graph.marks["kind"] == kind]
         places = sorted({picture.x(time) for time in times.tolist()})
-        if places:
-            path = "".join(f"M{x:g} 0v{height}" for x in places)
-            yield f'<path class="{MARK_NAMES[kind]}" d="{path}"/>'
-    gaps = graph.marks[graph.marks["kind"] == LEFT_OUT]
-    if len(gaps):
-        path = "".join(
-            f"M{picture.x(int(gap['time'])):g} {picture.y(int(gap['first'])):g}V{picture.y(int(gap['last'])) - 0.01:g}"
-            for gap in gaps
-        )
-        yield f'<path class="gap" d="{path}"/>'
+        yield from _path(MARK_NAMES[kind], "".join(f"M{x:g} 0v{height}" for x in places))
+    gaps = (
+        (picture.x(int(gap["time"])), picture.y(int(gap["first"])), picture.y(int(gap["last"])) - 0.01)
+        for gap in graph.marks[graph.marks["kind"] == LEFT_OUT]
+    )
+    yield from _path("gap", "".join(f"M{x:g} {low:g}V{high:g}" for x, low, high in gaps))
     points = graph.points
     kinds = points["kind"]
-    yield f'<path class="ack" d="{_steps(picture, points[kinds == ACK])}"/>'
-    yield f'<path class="sent" d="{_dots(picture, points[(kinds != ACK) & (kinds != RESENT)])}"/>'
-    yield f'<path class="again" d="{_dots(picture, points[kinds == RESENT])}"/>'
-    for loss in graph.losses:
-        x, low, high = picture.x(loss.time), picture.y(loss.first), picture.y(loss.last)
-        path = f"M{x:g} {low:g}V{high - 0.01:g}"
-        yield f'<path class="lost" d="{path}"/><path class="heart" d="{path}"/>'
+    yield from _path("ack", _steps(picture, points[kinds == ACK]))
+    yield from _path("sent", _dots(picture, points[(kinds != ACK) & (kinds != RESENT)]))
+    yield from _path("again", _dots(picture, points[kinds == RESENT]))
+    lost = "".join(
+        f"M{picture.x(loss.time):g} {picture.y(loss.first):g}V{picture.y(loss.last) - 0.01:g}" for loss in graph.losses
+    )
+    for name in ("lost", "heart"):
+        yield from _path(name, lost)
+
+
+def _path(name: str, path: str) -> Iterator[str]:
+    if path:
+        yield f'<path class="{name}" d="{path}"/>'
 
 
 def _hundredths(picture: Picture, points: npt.NDArray[Any]) -> tuple[list[int], list[int]]:
@@ -265,7 +272,7 @@ def _tags(picture: Picture) -> Iterator[str]:
     """Labels; ``data-x`` is the place in the world that each one belongs to, ``data-end`` how far it may reach."""
     graph, height = picture.graph, picture.plot[1]
     above: list[tuple[int, int, str, str]] = []
-    for loss in graph.losses:
+    for loss in graph.losses[:LABELLED_LOSSES]:
         count = loss.last - loss.first + 1
         above.append((-1, loss.time, f"{count} lost", "lost"))
     for mark in graph.marks:

@@ -24,13 +24,16 @@ from dlmtrace.views.report.verdict import verdict
 from dlmtrace.views.terminal import Terminal
 from dlmtrace.views.times import SECOND
 
-POINTS, NAMES = 60_000, 600_000
-"""Points of all graphs together, and characters of the names of their frames: some 2.5 MB."""
+POINTS, MARKS, NAMES = 50_000, 6_000, 500_000
+"""Points and marks of all graphs together, and characters of the names of their frames: some 3 MB."""
+
+DRAWN = 3000
+"""Reconnects whose losses and doubts are in the graphs, unsafe ones first."""
 
 CLOSEUPS, CLOSEUP_POINTS = 60, 400
 """Reconnects that are drawn, unsafe ones first, and points of each."""
 
-GRAPHS, RECONNECTS, FINDINGS, CONNECTIONS = 64, 300, 2000, 200
+GRAPHS, RECONNECTS, FINDINGS, CONNECTIONS = 64, 300, 1500, 200
 """What the page shows one by one; the rest is counted, and analyze tells it."""
 
 _GRAVITY = {"unsafe": 0, "inconclusive": 1, "unprotected": 2, "reset": 3, "safe": 4}
@@ -90,9 +93,11 @@ class _Page:
         drawable.sort(key=lambda each: (each.sender, each.receiver) not in grave)
         self._hidden_graphs = max(len(drawable) - GRAPHS, 0)
         rows = list(enumerate(self._findings[:FINDINGS]))
-        share = max(POINTS // max(len(drawable[:GRAPHS]), 1), 256)
+        shown = max(len(drawable[:GRAPHS]), 1)
         self._graphs: dict[tuple[int, int], Graph] = {
-            (series.sender, series.receiver): graph(series, self._places, share, reconnects, rows)
+            (series.sender, series.receiver): graph(
+                series, self._places, POINTS // shown, MARKS // shown, self._reconnects[:DRAWN], rows
+            )
             for series in drawable[:GRAPHS]
         }
         self._figures = Graphs(
