@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import TypeVar
 
 from dlmtrace.capture.dissect import Dissector
-from dlmtrace.capture.packets import PacketBatch
-from dlmtrace.capture.segments import Traffic, TrafficSummary
-from dlmtrace.capture.source import WINDOW, Capture
+from dlmtrace.capture.segments import TrafficSummary
+from dlmtrace.capture.source import Capture
 from dlmtrace.framing.framer import Framer
 from dlmtrace.framing.frames import FrameBatch
 from dlmtrace.framing.order import CaptureOrder
@@ -18,24 +16,8 @@ from dlmtrace.transport.sctp import SctpTransport
 from dlmtrace.transport.signature import PortFinder
 from dlmtrace.transport.tcp import TcpTransport
 
-Item = TypeVar("Item")
-
 PORT = 21064
 """The port of DLM over TCP and SCTP unless configured otherwise (fs/dlm/config.c; protocol page §7.1)."""
-
-
-def _ahead(items: Iterator[Item]) -> Iterator[Item]:
-    """The next one is made in a thread of its own while the last one is in use.
-
-    Not for pipes: who ends while a read waits for a packet would wait for it, too.
-    """
-    from concurrent.futures import ThreadPoolExecutor
-
-    with ThreadPoolExecutor(1) as executor:
-        coming = executor.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = executor.submit(next, items, None)
-            yield item
 
 
 class Trace:
@@ -65,10 +47,10 @@ class Trace:
     def batches(self) -> Iterator[FrameBatch]:
         """The frames, a batch of packets at a time; the last one when the capture is over."""
         sctp = False
-        packets = self._packets()
-        if (self.capture.size or 0) > WINDOW:
-            packets = _ahead(packets)
-        for batch, traffic in packets:
+        for batch in self.capture.batches():
+            traffic = self._dissector.feed(batch)
+            if self._finder is not None:
+                traffic = self._finder.feed(traffic)
             yield from self._frames(self._tcp.feed(batch, traffic.tcp), self._tcp_order)
             sctp = sctp or len(traffic.sctp.row) > 0
             if sctp:
@@ -76,11 +58,6 @@ class Trace:
         self._dissector.finish()
         yield from self._frames(self._tcp.finish(), self._tcp_order)
         yield from self._frames(self._sctp.finish(), self._sctp_order)
-
-    def _packets(self) -> Iterator[tuple[PacketBatch, Traffic]]:
-        for batch in self.capture.batches():
-            traffic = self._dissector.feed(batch)
-            yield batch, traffic if self._finder is None else self._finder.feed(traffic)
 
     def _frames(self, pieces: Pieces, order: CaptureOrder) -> Iterator[FrameBatch]:
         yield from order.feed(self._framer.feed(pieces), self._framer.settled)
