@@ -205,6 +205,7 @@ class Analysis:
             directed.versions[value & 0xFFFFFFFF] += count
             version = directed.versions.most_common(1)[0][0]
             directed.stream.version = f"{version >> 16}.{version & 0xFFFF}"
+            directed.tracker.pair.know(connection)
             if connection.name not in directed.stream.connections:
                 directed.stream.connections.append(connection.name)
 
@@ -303,7 +304,7 @@ class Analysis:
         connection = batch.connections[int(row["connection"])]
         pair = self._pair(self._host(connection, 0), self._host(connection, 1))
         carrier = connection.index * 2 + int(row["side"])
-        pair.lose(carrier, int(row["position"]), int(row["length"]))
+        pair.lose(carrier, int(row["position"]), int(row["length"]), int(row["time"]))
 
     def _frame(self, batch: FrameBatch, row: int) -> None:
         frame: Any = batch.frames[row]

@@ -60,8 +60,8 @@ class BareTracker:
             death.packet,
             packet,
         )
-        if self.pair.lost_anything(self.carrier):
-            record.reason = "the capture has a hole in the old connection"
+        if self.pair.lost_anything(self.carrier) or self.pair.lost_since(death.time):
+            record.reason = "the capture has a hole in the old connection, or only one of its directions"
         elif hit:
             record.verdict, record.lost_frames = "unsafe", hit
             if self.lost is not None:

@@ -17,6 +17,7 @@ class Stall:
     expected: int
     first: Arrival
     last: Arrival
+    since: int  # ns, when the number that it waits for may have been sent at the earliest
     frames: int = 0
 
 

@@ -33,6 +33,8 @@ class Pair:
     deaths: dict[int, Death] = field(default_factory=dict)  # by connection index
     last_error: int | None = None  # ns, of the last RST or abandonment on any connection of the pair
     holes: dict[int, deque[tuple[int, int]]] = field(default_factory=dict)  # carrier -> (position, behind)
+    lost_at: int | None = None  # ns, when a hole was last seen
+    connections: dict[int, Connection] = field(default_factory=dict)  # with frames, by index
     opened: deque[int] = field(default_factory=lambda: deque(maxlen=3))  # ns, of the last connections
 
     def die(self, death: Death) -> None:
@@ -44,11 +46,27 @@ class Pair:
                 del self.deaths[next(iter(self.deaths))]
             self.deaths[death.connection.index] = death
 
-    def lose(self, carrier: int, position: int, length: int) -> None:
-        """Bytes of a direction that the capture does not hold, or that belong to no frame."""
+    def know(self, connection: Connection) -> None:
+        """A connection of the pair has frames."""
+        if connection.index not in self.connections:
+            if len(self.connections) >= REMEMBERED:
+                del self.connections[next(iter(self.connections))]
+            self.connections[connection.index] = connection
+
+    def lose(self, carrier: int, position: int, length: int, time: int) -> None:
+        """Bytes of a direction that the capture does not hold, or that belong to no frame, as was seen at ``time``."""
         if carrier not in self.holes and len(self.holes) >= REMEMBERED:
             del self.holes[next(iter(self.holes))]
         self.holes.setdefault(carrier, deque(maxlen=REMEMBERED)).append((position, position + length))
+        self.lost_at = max(self.lost_at or 0, time)
+
+    def lost_since(self, time: int) -> bool:
+        """May the capture miss anything that passed between the nodes from ``time`` (ns) on?"""
+        return (self.lost_at is not None and self.lost_at >= time) or any(
+            sent.bytes and not back.packets
+            for connection in self.connections.values()
+            for sent, back in (connection.directions, connection.directions[::-1])
+        )
 
     def lost_between(self, carrier: int, low: int, high: int) -> bool:
         """Is anything between two positions of a direction missing?"""

@@ -13,7 +13,8 @@ from dlmtrace.framing.frames import FrameBatch
 from dlmtrace.streams.numbers import MASK
 from dlmtrace.streams.receiver import Arrival
 from dlmtrace.streams.resends import FAST_ACKS
-from dlmtrace.streams.tracker import STARVATION, STARVATION_TIME, Tracker
+from dlmtrace.streams.silence import STARVATION, STARVATION_TIME
+from dlmtrace.streams.tracker import Tracker
 from dlmtrace.transport.serial import signed
 
 Int = npt.NDArray[np.int64]
@@ -107,7 +108,7 @@ def take(run: Run, batch: FrameBatch) -> None:
         tracker.last = Arrival(numbering.next - 1, *where, True, numbering.next - 1)
         tracker.ends[run.carrier] = end
     if len(numbers):
-        tracker.tell_starved(numbering, first + int(np.searchsorted(run.frames, run.acks[0])))
+        tracker.silence.hear(numbering, first + int(np.searchsorted(run.frames, run.acks[0])))
         expectation.acknowledge(confirmed)
         numbering.result.confirmed_to = confirmed & MASK
         _count_repeated_acks(run, batch, numbers)

@@ -26,6 +26,7 @@ class Resumption:
     low: int
     upto: int
     uncertain: bool  # does a hole of the capture hide part of the evidence?
+    since: int  # ns, when the first of U was sent, or the connection ended
     resent: RangeSet = field(default_factory=RangeSet)
     went_on: bool = False  # was a number at or above `upto` sent since?
     ahead: tuple[int, int] | None = None  # numbers sent before the first repeated one
@@ -104,8 +105,10 @@ class Judgement:
     ``damaged`` are unsafe ones whose lost frames a later reconnect may still bring.
     """
 
-    def __init__(self, reporter: Reporter, decided: Callable[[Reconnect], None]) -> None:
-        self._reporter, self._decided = reporter, decided
+    def __init__(
+        self, reporter: Reporter, decided: Callable[[Reconnect], None], lost_since: Callable[[int], bool]
+    ) -> None:
+        self._reporter, self._decided, self._lost_since = reporter, decided, lost_since
         self.open: list[Resumption] = []
         self.damaged: list[Resumption] = []
 
@@ -142,6 +145,8 @@ class Judgement:
             final = resumption.confirmed(expectation) or over
             if not final and not newest:
                 final = bool(resumption.missing(expectation)) and resumption.went_on
+            if final and not resumption.confirmed(expectation):
+                resumption.uncertain = resumption.uncertain or self._lost_since(resumption.since)
             if not final or not resumption.judge(expectation, restarted, over):
                 still.append(resumption)
             elif resumption.came_back:

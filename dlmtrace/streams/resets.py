@@ -14,8 +14,10 @@ from dlmtrace.streams.results import Reconnect
 class Resets:
     """The resets of one direction; ``waiting`` are those whose other direction was not seen yet."""
 
-    def __init__(self, reporter: Reporter, decided: Callable[[Reconnect], None]) -> None:
-        self._reporter, self._decided = reporter, decided
+    def __init__(
+        self, reporter: Reporter, decided: Callable[[Reconnect], None], lost_since: Callable[[int], bool]
+    ) -> None:
+        self._reporter, self._decided, self._lost_since = reporter, decided, lost_since
         self.waiting: list[Resumption] = []
 
     def begin(self, reset: Resumption, other: Resets | None, peer: Numbering | None, arrival: Arrival) -> None:
@@ -48,6 +50,8 @@ class Resets:
             record.reason = (
                 "both directions started again at 0: what was under way was dropped, lock recovery repairs it"
             )
+        elif self._lost_since(reset.since):
+            record.reason = "the capture may have lost the other direction's new beginning"
         else:
             record.verdict = "unsafe"
             record.reason = "the sender's numbers started again at 0, those of the other direction did not"

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from dlmtrace.streams.numbering import Numbering, Stall
+from dlmtrace.streams.numbering import Numbering
 from dlmtrace.streams.numbers import MASK, unwrap, wire_ranges
 from dlmtrace.streams.pair import VANISHED, Death, Pair
 from dlmtrace.streams.receiver import Arrival, Expectation
@@ -21,6 +21,7 @@ from dlmtrace.streams.reporter import Reporter, span
 from dlmtrace.streams.resends import ERROR_REACH, FAST_ACKS, Resends
 from dlmtrace.streams.resets import Resets
 from dlmtrace.streams.results import Dialect, Epoch, Finding, Reconnect, Stream
+from dlmtrace.streams.silence import NO_CONNECTION, Silence
 from dlmtrace.streams.timeline import Timeline
 from dlmtrace.transport.connections import Connection
 
@@ -30,15 +31,8 @@ FAR = 65_536
 RESEND_REACH = 4096
 """Numbers further back than this are not sent again but begin a new epoch whose start was not captured."""
 
-STALL = 1_000_000_000
-"""ns that the receiver must stand still at a hole before the stream is called stalled."""
-
-SILENCE = 2_000_000_000
-"""ns without a new connection after which a reset is called silent (CON405)."""
-
-STARVATION, STARVATION_TIME = 300, 1_000_000_000
-"""Delivered frames without an ACK that no kernel leaves (A18), and ns that this must last: one receive run of a busy
-6.1 kernel was seen to take more."""
+OLD = 512
+"""Numbers below the last ACK that no sender repeats: at most 256 ACKs are saved up, and one may be lost."""
 
 
 class Tracker:
@@ -68,9 +62,10 @@ class Tracker:
         self.last: Arrival | None = None  # the last frame
         self.ends: dict[int, int] = {}  # carrier -> stream position behind the last frame
         self.reporter = Reporter(stream, report)
-        self.judgement = Judgement(self.reporter, decided)
+        self.silence = Silence(pair, self.reporter)
+        self.judgement = Judgement(self.reporter, decided, pair.lost_since)
         self.resends = Resends(pair, self.reporter)
-        self.resets = Resets(self.reporter, decided)
+        self.resets = Resets(self.reporter, decided, pair.lost_since)
         self.left: tuple[int, int, int, Arrival] | None = None  # connection left while alive: U, first frame elsewhere
         self.stopped: tuple[Death, int] | None = None  # of the last frame's connection, and the low end of U then
         self.timeline = Timeline()
@@ -96,11 +91,13 @@ class Tracker:
         numbering = self.numbering
         if numbering is None:
             numbering = self._begin(number, arrival)
+        if arrival.ordinal < numbering.started:
+            return  # of the epoch before: it waited behind a hole
         arrival.number = unwrap(number, numbering.next)
         if numbering.ahead is not None and arrival.number >= numbering.next:
             self._settle_ahead(*numbering.ahead, arrival, start)
         if arrival.number != numbering.next:
-            if self._starts_again(number, arrival, numbering, same):
+            if self._starts_again(number, arrival, connection, numbering, same):
                 numbering = self._restart(number, arrival)
             elif arrival.number - numbering.next > FAR and not self._hidden(arrival.carrier, start):
                 arrival.expected = numbering.expectation.expected
@@ -116,10 +113,10 @@ class Tracker:
         self.judgement.send(arrival.number, numbering.expectation.expected)
         self._classify(arrival, start, numbering, same)
         if not numbering.expectation.arrive(arrival) and arrival.came and arrival.number > arrival.expected:
-            self._stand_still(arrival, numbering)
+            self.silence.stand_still(arrival, numbering)
         else:
-            self._go_on(numbering, arrival.time)
-        self._count_unacknowledged(arrival, numbering)
+            self.silence.go_on(numbering, arrival.time)
+        self.silence.count(arrival, numbering)
         if fin:
             self._finish_by(arrival, numbering)
         elif numbering.fin is not None and arrival.number > numbering.fin:
@@ -180,13 +177,15 @@ class Tracker:
             if numbering.expectation.expected == low:
                 numbering.expectation.expected = arrival.number
             return
-        if arrival.carrier == self.carrier and not self.judgement.open:
+        before = arrival.time if self.last is None else self.last.time
+        if arrival.carrier == self.carrier and not self.judgement.open and not self.pair.lost_since(before):
             text = f"the numbers {span(low, high)} were left out on a running connection"
             self.reporter.find("SEQ201", arrival, text, low, high, high - low + 1)
 
     def _hidden(self, carrier: int, start: int) -> bool:
         """Does the capture miss bytes between the last frame of this direction and this one?"""
-        return self.pair.lost_between(carrier, self.ends.get(carrier, 0), start)
+        last = self.ends.get(carrier, 0)  # behind `start` where a part of the last frame is missing, too (SCTP)
+        return last > start or self.pair.lost_between(carrier, last, start)
 
     # The receiver.
 
@@ -216,13 +215,13 @@ class Tracker:
             self.timeline.note("confirmed", expectation.confirmed, unwrapped - 1, *where)
         if self.learns_dialect and numbering.stall is not None and unwrapped > expectation.expected:
             self._learn_dialect(unwrapped, expectation)
-        self.tell_starved(numbering, numbering.expectation.expected)
+        self.silence.hear(numbering, expectation.expected)
         expectation.acknowledge(unwrapped)
         numbering.result.confirmed_to = number
         numbering.since_ack = expectation.expected
         numbering.ack_time = arrival.time
         self.judgement.acknowledge()
-        self._go_on(numbering, arrival.time)
+        self.silence.go_on(numbering, arrival.time)
         self.judgement.judge(self._expectation)
 
     def _learn_dialect(self, acknowledged: int, expectation: Expectation) -> None:
@@ -259,55 +258,6 @@ class Tracker:
         elif acknowledged - numbering.next <= FAR:
             numbering.lose_until(acknowledged)
 
-    def _stand_still(self, arrival: Arrival, numbering: Numbering) -> None:
-        stall = numbering.stall
-        if stall is None:
-            stall = numbering.stall = Stall(numbering.expectation.expected, arrival, arrival)
-        stall.frames += 1
-        stall.last = arrival
-
-    def _go_on(self, numbering: Numbering, time: int) -> None:
-        """The receiver may have got past the number that it waited for."""
-        stall = numbering.stall
-        if stall is None or numbering.expectation.expected <= stall.expected:
-            return
-        numbering.stall = None
-        self._tell_stall(stall, time)
-
-    def _tell_stall(self, stall: Stall, until: int) -> None:
-        lasted = max(until, stall.last.time) - stall.first.time
-        if lasted < STALL:
-            return
-        self.reporter.find(
-            "SEQ211",
-            stall.first,
-            f"the receiver waited {lasted / 1e9:.2f} s for {stall.expected & MASK} and dropped {stall.frames} frames",
-            stall.expected,
-            stall.expected,
-            stall.frames,
-            {"from": stall.first.time, "until": max(until, stall.last.time), "dropped": stall.frames},
-        )
-
-    def _count_unacknowledged(self, arrival: Arrival, numbering: Numbering) -> None:
-        waiting = numbering.expectation.expected - numbering.since_ack
-        if waiting <= STARVATION or numbering.starved or not numbering.ack_time:
-            return
-        if arrival.time - numbering.ack_time < STARVATION_TIME:
-            return
-        error = self.pair.last_error
-        if error is not None and error >= numbering.ack_time - ERROR_REACH:
-            return  # ACKs are lost with a connection
-        numbering.starved = arrival
-
-    def tell_starved(self, numbering: Numbering, expected: int) -> None:
-        """An ACK comes when the receiver expects ``expected``, or none can come any more: were there none before?"""
-        first, numbering.starved = numbering.starved, None
-        if first is None or self.peer is None or not self.peer.ends:
-            return
-        if not any(map(self.pair.lost_anything, {*self.ends, *self.peer.ends})):
-            waiting = expected - numbering.since_ack
-            self.reporter.find("ACK304", first, f"{waiting} frames were delivered without an ACK", count=waiting)
-
     # Connections.
 
     def _move(self, arrival: Arrival, start: int, numbering: Numbering) -> None:
@@ -331,23 +281,11 @@ class Tracker:
         carriers = [carrier for carrier in self.ends if carrier >> 1 == death.connection.index]
         uncertain = any(map(self.pair.lost_anything, carriers)) or self.pair.lost_between(arrival.carrier, 0, start)
         self.judgement.judge(self._expectation, next_began=True)
-        self.judgement.open.append(Resumption(record, arrival.ordinal, low, upto, uncertain))
-        if arrival.time - death.time >= SILENCE and upto > low:
-            self._silent(death, low, upto)
-
-    def _silent(self, death: Death, low: int, upto: int) -> None:
-        finding = Finding(
-            "CON405",
-            f"{death.connection.name} ended ({death.kind}) with {upto - low} frames unconfirmed, "
-            "and no frame followed within 2 s",
-            connection=death.connection.name,
-            packet=death.packet,
-            time=death.time,
-            seq_first=low & MASK,
-            seq_last=upto - 1 & MASK,
-            count=upto - low,
-        )
-        self.reporter.tell(finding)
+        waiting = self._expectation.arrivals
+        since = min(death.time, waiting[0].time) if waiting else death.time
+        self.judgement.open.append(Resumption(record, arrival.ordinal, low, upto, uncertain, since))
+        if arrival.time - death.time >= NO_CONNECTION and upto > low:
+            self.silence.after(death, low, upto)
 
     def _record(self, death: Death, arrival: Arrival | None) -> Reconnect:
         return Reconnect(
@@ -399,11 +337,24 @@ class Tracker:
 
     # Epochs.
 
+    def _begin_hidden(self, arrival: Arrival, connection: Connection) -> bool:
+        """Is this the first frame of its connection with a number, and does the capture miss anything before it?"""
+        lost = self.pair.lost_between(arrival.carrier, 0, arrival.end - arrival.size)
+        return arrival.carrier not in self.ends and (lost or not connection.directions[arrival.carrier & 1].begin_seen)
+
     def _starts_again(
-        self, number: int, arrival: Arrival, numbering: Numbering, same: Callable[[int], bool | None]
+        self,
+        number: int,
+        arrival: Arrival,
+        connection: Connection,
+        numbering: Numbering,
+        same: Callable[[int], bool | None],
     ) -> bool:
         """Is this the first frame of a new numbering?"""
         back = numbering.next - arrival.number
+        old = back > numbering.next - numbering.expectation.confirmed + OLD
+        if back > 0 and (old or same(arrival.number) is False) and self._begin_hidden(arrival, connection):
+            return True  # the capture lost number 0
         if number == 0 and numbering.next > 0:
             if numbering.closed:
                 return True
@@ -424,7 +375,7 @@ class Tracker:
             record = self._record(death, arrival)
             self.reconnects.append(record)
             record.unconfirmed = wire_ranges([(low, upto - 1)] if upto > low else [])
-            reset = Resumption(record, arrival.ordinal, low, upto, False)
+            reset = Resumption(record, arrival.ordinal, low, upto, False, death.time)
             if self.peer is None:
                 self.resets.begin(reset, None, None, arrival)
             else:
@@ -448,14 +399,11 @@ class Tracker:
         self.resends.settle()
         if numbering.ahead is not None:
             numbering.lose_until(numbering.ahead[0])
-        self.tell_starved(numbering, numbering.expectation.expected)
         if numbering.first_repeated_ack is not None:
             number, arrival = numbering.first_repeated_ack
             text = f"{numbering.repeated_acks} numbers were acknowledged {FAST_ACKS} times in a row or more"
             self.reporter.find("ACK303", arrival, text, number, number, numbering.repeated_acks)
-        if numbering.stall is not None:
-            self._tell_stall(numbering.stall, numbering.stall.last.time)
-            numbering.stall = None
+        self.silence.end(numbering)
         self.judgement.judge(numbering.expectation, over=True, restarted=ended_by == "restart")
         numbering.conclude(ended_by)
         for low, high in numbering.unseen().ranges():
@@ -477,7 +425,7 @@ class Tracker:
         death = self.pair.deaths.get(self.carrier >> 1) if self.carrier is not None else None
         low, upto = numbering.expectation.confirmed, numbering.next
         if death is not None and death.kind != "fin" and not numbering.closed and upto > low:
-            self._silent(death, low, upto)
+            self.silence.after(death, low, upto)
         elif upto > low and not numbering.closed:
             text = f"{upto - low} frames were unconfirmed when the capture ended"
             self.reporter.of_range("ACK305", text, low, upto - 1)
@@ -485,7 +433,7 @@ class Tracker:
             death, low = self.stopped
             record = self._record(death, None)
             self.reconnects.append(record)
-            self.judgement.open.append(Resumption(record, death.ordinal, low, upto, uncertain=False))
+            self.judgement.open.append(Resumption(record, death.ordinal, low, upto, uncertain=False, since=death.time))
         self._end_epoch("open")
         self.resets.finish()
 

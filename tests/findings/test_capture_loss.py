@@ -2,8 +2,12 @@
 
 import pytest
 
-from dlmtrace.craft import Connection, Packet, ack, opts, request
+from dlmtrace.craft import Connection, Node, Packet, ack, opts, request, status
 from findings.captured import SECOND, Lab, above_note
+
+
+def lose_all_of(lab: Lab, node: Node) -> None:
+    lab.network.lose(*[packet for packet in lab.network.packets if packet.sender is node])
 
 
 def send(lab: Lab, connection: Connection, *numbers: int) -> list[Packet]:
@@ -68,3 +72,85 @@ def test_acks_are_missed_only_where_the_capture_is_whole(lab: Lab, lost: str) ->
     connection.send(lab.two, ack(352, sender=2))
     lab.network.lose(*{"the sender's": hole[:1], "the receiver's": hole_back[:1], "nothing": []}[lost])
     assert lab.codes("ACK304") == (["ACK304"] if lost == "nothing" else [])
+
+
+class TestOneDirection:
+    """Nothing that node 2 sent was captured: whether it got anything, nobody knows."""
+
+    def test_a_reset_behind_which_nothing_seems_repeated(self, lab: Lab) -> None:
+        first = lab.meet()
+        send(lab, first, 0, 1, 2)
+        first.send(lab.two, ack(3, sender=2))
+        lab.network.wait(SECOND)
+        first.reset(lab.one)
+        second = lab.network.connect(lab.one, lab.two)
+        send(lab, second, 3, 4)
+        lab.network.wait(2 * SECOND)
+        send(lab, second, 5)
+        assert "CON401" not in lab.codes("CON")
+        lose_all_of(lab, lab.two)
+        assert above_note(lab.findings("SEQ", "CON4")) == ["CON403"]
+
+    def test_of_a_pair_that_numbers_nothing(self, lab: Lab) -> None:
+        first = lab.network.connect(lab.one, lab.two)
+        first.send(lab.one, status(sender=1, h_version=0x30001))
+        first.reset(lab.one)
+        second = lab.network.connect(lab.one, lab.two)
+        second.send(lab.one, request(b"resource", sender=1, h_version=0x30001))
+        assert lab.codes("CON4") == ["CON402"]
+        lose_all_of(lab, lab.two)
+        assert lab.codes("CON4") == ["CON403"]
+
+
+class TestTheBeginningOfANewNumbering:
+    """Both nodes start again at 0 on a second connection."""
+
+    @pytest.fixture
+    def begun(self, lab: Lab) -> list[Packet]:
+        first = lab.meet()
+        send(lab, first, *range(20))
+        first.send(lab.two, opts(0, request(b"resource", sender=2)) + ack(20, sender=2))
+        first.send(lab.one, ack(1))
+        first.reset(lab.two)
+        lab.network.wait(SECOND)
+        second = lab.meet(lab.two, lab.one)
+        begun = second.send(lab.one, opts(0, request(b"another", sender=1)))
+        begun += second.send(lab.two, opts(0, request(b"another", sender=2)))
+        for number in range(1, 10):
+            second.send(lab.one, opts(number, request(b"a third one", sender=1)))
+            second.send(lab.two, opts(number, request(b"a third one", sender=2)))
+        return begun
+
+    def test_is_seen(self, lab: Lab, begun: list[Packet]) -> None:
+        assert begun
+        assert lab.codes("SEQ206", "CON4") == ["CON408", "CON408"]
+
+    @pytest.mark.parametrize("lost", [[0], [1], [0, 1]])
+    def test_is_lost_by_the_capture(self, lab: Lab, begun: list[Packet], lost: list[int]) -> None:
+        lab.network.lose(*[begun[index] for index in lost])
+        assert not {"SEQ206", "CON401"} & set(lab.codes("SEQ", "CON4"))
+
+
+def test_frames_that_waited_behind_a_hole_of_a_dead_connection_belong_to_its_epoch(lab: Lab) -> None:
+    first = lab.meet()
+    send(lab, first, 0, 1)
+    for number in (2, 3, 4):  # TCP's acknowledgements of these were not captured either
+        packets = first.send(lab.one, opts(number, request(b"resource", sender=1)), acknowledge=False)
+        lab.network.lose(*packets[: number == 2])
+    lab.network.wait(SECOND)
+    second = lab.meet(lab.two, lab.one)
+    for number in range(8):
+        second.send(lab.one, opts(number, request(b"another", sender=1)))
+        second.send(lab.two, opts(number, request(b"another", sender=2)))
+    assert lab.codes("SEQ206") == []
+
+
+def test_a_frame_cut_by_a_lost_chunk_and_those_behind_it_were_not_left_out(lab: Lab) -> None:
+    association = lab.network.associate(lab.one, lab.two)
+    association.send(lab.one, status(sender=1))
+    association.send(lab.two, status(sender=2))
+    frames = [opts(number, request(b"a rather long name of a resource", sender=1)) for number in range(8)]
+    packets = association.send(lab.one, b"".join(frames), sizes=200)
+    association.send(lab.one, opts(8, request(b"x", sender=1)))
+    lab.network.lose(packets[1])
+    assert "SEQ201" not in lab.codes("SEQ")
