@@ -10,7 +10,8 @@ import select
 import socket
 import threading
 from collections.abc import Iterable
-from typing import Any, BinaryIO
+from io import FileIO
+from typing import Any
 
 from dlmtrace.capture.packets import UnusableInput
 
@@ -55,7 +56,7 @@ class LiveCapture:
         self._handle = self._open()
         self._set_filter(filter_expression(ports, libpcap.pcap_datalink(self._handle) == ETHERNET))
 
-    def start(self, copy: BinaryIO | None) -> None:
+    def start(self, copy: FileIO | None) -> None:
         """Capture from now on; the packets are also written to ``copy``, as pcap."""
         self._reading, writing = os.pipe()
         if copy is not None:
@@ -150,16 +151,19 @@ class LiveCapture:
         libpcap.pcap_dump_close(self._dumper)
         libpcap.pcap_close(handle)
 
-    def _pass_on(self, source: int, target: int, copy: BinaryIO) -> None:
+    def _pass_on(self, source: int, target: int, copy: FileIO) -> None:
         """From one pipe to the other, and to the copy."""
         with open(source, "rb", buffering=0) as pipe, open(target, "wb", buffering=0) as onward:
             while chunk := pipe.read(CHUNK):
                 if self.failure is None:
                     try:
-                        copy.write(chunk)
-                        copy.flush()
+                        _write_all(copy, chunk)
                     except OSError as error:
                         self.failure = f"{copy.name}: {error.strerror}; the rest is not written there"
-                rest = memoryview(chunk)
-                while rest:
-                    rest = rest[onward.write(rest) :]
+                _write_all(onward, chunk)
+
+
+def _write_all(target: FileIO, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[target.write(rest) :]

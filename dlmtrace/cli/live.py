@@ -82,7 +82,7 @@ def live(
     terminal = Terminal.of(sys.stdout)
     with ExitStack() as stack:
         source = LiveCapture(interface, None if any_port else ports)
-        copy = None if write is None else stack.enter_context(write.open("wb"))
+        copy = None if write is None else stack.enter_context(write.open("wb", buffering=0))
         stack.enter_context(_ended_by_signals(source))
         source.start(copy)
         trace = Trace([source.path], ports, any_port)

@@ -11,10 +11,11 @@ from dlmtrace.wire.names import escape
 
 LEGEND = {
     "resent": "sent again",
-    "lost": "never came: its connection died first",
+    "lost": "never came: its connection or the receiver's kernel was gone",
     "ignored": "came, but the receiver waited for another number",
+    "hole": "not captured: nothing is known of it",
 }
-"""What the marks of a frame mean, by what became of it."""
+"""What the marks mean, by what became of a frame or bytes."""
 
 
 class Ladder:
@@ -50,13 +51,19 @@ class Ladder:
 
     def legend(self) -> list[str]:
         """The keys of LEGEND that occur."""
-        fates = {item.fate for item in self.items}
-        occurs = {
-            "resent": any(item.resent for item in self.items),
-            "lost": Fate.LOST in fates,
-            "ignored": Fate.IGNORED in fates,
-        }
-        return [key for key, there in occurs.items() if there]
+        occur = {mark for item in self.items for mark in marks(item)}
+        return [mark for mark in LEGEND if mark in occur]
+
+
+def marks(item: Item) -> list[str]:
+    """The keys of LEGEND that an item is drawn by."""
+    holds = {
+        "resent": item.resent,
+        "lost": item.fate is Fate.LOST,
+        "ignored": item.fate is Fate.IGNORED,
+        "hole": item.kind == "hole",
+    }
+    return [mark for mark, there in holds.items() if there]
 
 
 def _heading(host: str, names: Mapping[int, str]) -> str:

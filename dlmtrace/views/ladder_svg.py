@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from html import escape
+from textwrap import wrap
 
-from dlmtrace.streams.fates import Fate
 from dlmtrace.views.excerpt import Item
-from dlmtrace.views.ladder import LEGEND, Ladder
+from dlmtrace.views.ladder import LEGEND, Ladder, marks
 from dlmtrace.views.places import Places
 
 MARGIN, GAP, ROW, TOP = 260, 380, 20, 86
@@ -15,6 +15,8 @@ MARGIN, GAP, ROW, TOP = 260, 380, 20, 86
 
 LETTER = 6.7
 """Pixels of a letter of the labels."""
+
+DASHES = {"resent": "6 4", "hole": "1 4"}
 
 COLOURS = 8
 """Of connections, by turns; the style sheet has them."""
@@ -68,7 +70,7 @@ def ladder_svg(ladder: Ladder, places: Places, title: str, notes: Sequence[str])
         parts += _arrow(ladder, item, lanes, y, places)
     for row, mark in enumerate(legend):
         y = bottom + 20 + ROW * row
-        parts += _stroke(30, 90, y, mark == "resent", mark == "lost", mark == "ignored", "k0")
+        parts += ['<g class="k0">', *_stroke(30, 90, y, [mark]), "</g>"]
         parts.append(_text(104, y + 4, LEGEND[mark], "quiet"))
     for row, note in enumerate(notes, len(legend)):
         parts.append(_text(14, bottom + 24 + ROW * row, note, "quiet"))
@@ -77,19 +79,16 @@ def ladder_svg(ladder: Ladder, places: Places, title: str, notes: Sequence[str])
 
 def _arrow(ladder: Ladder, item: Item, lanes: Sequence[int], y: int, places: Places) -> Iterator[str]:
     source, target = (lanes[lane] for lane in ladder.ends(item))
-    lost = item.fate is Fate.LOST or item.kind == "hole"
-    ignored = item.fate is Fate.IGNORED
-    wrong = item.kind in ("rst", "end", "hole")
-    colour = "wrong" if wrong else f"k{ladder.colour(item) % COLOURS}"
+    colour = "wrong" if item.kind in ("rst", "end") else f"k{ladder.colour(item) % COLOURS}"
     quiet = " ack" if item.label.startswith("ACK ") else ""
     label = ladder.label(item)
     told = [label, f"packet {places.packet(item.packet)}, {places.moment(item.time)}"]
-    told += [LEGEND[mark] for mark, there in (("resent", item.resent), ("lost", lost), ("ignored", ignored)) if there]
+    told += [LEGEND[mark] for mark in marks(item)]
     yield f'<g class="{colour}{quiet}"><title>{escape("; ".join(told))}</title>'
     if item.kind == "end":
         yield f'<line class="arrow" stroke-dasharray="1 4" x1="{source}" x2="{target}" y1="{y}" y2="{y}"/>'
     else:
-        yield from _stroke(source, target, y, item.resent, lost, ignored)
+        yield from _stroke(source, target, y, marks(item))
     most = int((abs(target - source) - 80) / LETTER)
     shown = label if len(label) <= most else label[: most - 1] + "…"
     middle, half = (source + target) / 2, len(shown) * LETTER / 2 + 4
@@ -98,20 +97,17 @@ def _arrow(ladder: Ladder, item: Item, lanes: Sequence[int], y: int, places: Pla
     yield "</g>"
 
 
-def _stroke(
-    source: float, target: float, y: int, dashed: bool, lost: bool, hollow: bool, colour: str = ""
-) -> Iterator[str]:
+def _stroke(source: float, target: float, y: int, drawn_by: Sequence[str]) -> Iterator[str]:
     """A line with its head or cross."""
-    way = 1 if target > source else -1
+    way, lost = 1 if target > source else -1, "lost" in drawn_by
     end = target - way * (22 if lost else 9)
-    dashes = ' stroke-dasharray="6 4"' if dashed else ""
-    group = f'<g class="{colour}">' if colour else "<g>"
-    yield f'{group}<line class="arrow"{dashes} x1="{source}" x2="{end}" y1="{y}" y2="{y}"/>'
+    dashes = next((f' stroke-dasharray="{DASHES[mark]}"' for mark in drawn_by if mark in DASHES), "")
+    yield f'<line class="arrow"{dashes} x1="{source}" x2="{end}" y1="{y}" y2="{y}"/>'
     if lost:
-        yield f'<path class="arrow wrong cross" d="M{end - 5} {y - 5}l10 10m0 -10l-10 10"/></g>'
+        yield f'<path class="arrow wrong cross" d="M{end - 5} {y - 5}l10 10m0 -10l-10 10"/>'
     else:
-        shape = "hollow" if hollow else "head"
-        yield f'<path class="{shape}" d="M{target - way} {y}l{-9 * way} -4v8z"/></g>'
+        shape = "hollow" if "ignored" in drawn_by else "head"
+        yield f'<path class="{shape}" d="M{target - way} {y}l{-9 * way} -4v8z"/>'
 
 
 def _text(x: float, y: float, text: str, style: str, anchor: str = "start") -> str:
@@ -119,6 +115,4 @@ def _text(x: float, y: float, text: str, style: str, anchor: str = "start") -> s
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    import textwrap
-
-    return textwrap.wrap(text, max(width, 20)) or [""]
+    return wrap(text, max(width, 20)) or [""]

@@ -18,7 +18,7 @@ COLOURS = ("cyan", "green", "magenta", "blue", "yellow", "bright_cyan", "bright_
 NARROWEST = 12
 """Columns between two lanes in which an arrow still has room for a word."""
 
-_LEGEND = {"resent": "╌╌▶", "lost": "──✗", "ignored": "──▷"}
+_LEGEND = {"resent": "╌╌▶", "lost": "──✗", "ignored": "──▷", "hole": "┈┈▶"}
 
 
 class TooNarrow(Exception):
@@ -82,7 +82,7 @@ class LadderText:
         source, target = (self._lanes[lane] for lane in self._ladder.ends(item))
         low, high = min(source, target) + 1, max(source, target)
         span = high - low
-        lost = item.fate is Fate.LOST or item.kind == "hole"
+        lost = item.fate is Fate.LOST
         stroke = "┈" if item.kind in ("hole", "end") else "╌" if item.resent else "━" if item.kind == "rst" else "─"
         cells[low:high] = stroke * span
         room = max(span - 6, 1)
@@ -100,11 +100,12 @@ class LadderText:
         line = Text("".join(cells))
         line.stylize("dim", 0, self._lanes[0])
         for lane in self._lanes:
-            line.stylize("dim", lane, lane + 1)
+            if not low <= lane < high:
+                line.stylize("dim", lane, lane + 1)
         colour = COLOURS[self._ladder.colour(item) % len(COLOURS)]
         quiet = item.kind == "frame" and item.label.startswith("ACK ")
-        wrong = item.kind in ("rst", "end", "hole")
-        line.stylize("bold red" if wrong else f"dim {colour}" if quiet else colour, low, high)
+        style = "bold red" if item.kind in ("rst", "end") else f"dim {colour}" if quiet else colour
+        line.stylize(style, low, high)
         if lost:
             line.stylize("bold red", head, head + 1)
         return line
@@ -118,7 +119,7 @@ class LadderText:
 
 
 def _head(item: Item, right: bool) -> str:
-    if item.fate is Fate.LOST or item.kind == "hole":
+    if item.fate is Fate.LOST:
         return "✗"
     if item.fate is Fate.IGNORED:
         return "▷" if right else "◁"

@@ -129,6 +129,23 @@ def test_no_dlm_is_told(namespace: Namespace, tmp_path: Path) -> None:
     assert live.out.read_text().splitlines()[-1] == "UNDECIDED: there is no DLM in this capture"
 
 
+def test_all_interfaces_and_a_full_disk(
+    namespace: Namespace, tmp_path: Path, plain_capture: Callable[[str], Path]
+) -> None:
+    with (tmp_path / "out").open("w") as out, (tmp_path / "err").open("w") as err:
+        command = namespace.command(*DLMTRACE, "live", "-i", "any", "-w", "/dev/full")
+        live = subprocess.Popen(command, stdout=out, stderr=err)
+    until(lambda: namespace.run("cat", "/proc/net/packet").count("\n") > 1)  # its socket, below the titles
+    namespace.replay(plain_capture(FILE), 20_000)
+    until(lambda: "r7 " in (tmp_path / "out").read_text())
+    live.send_signal(signal.SIGINT)
+    assert live.wait(PATIENCE) == 1
+    # every packet comes twice, as it leaves one end and arrives at the other
+    assert f" {FRAMES} frames " in (tmp_path / "out").read_text().splitlines()[-4]
+    message = "dlmtrace: any: /dev/full: No space left on device; the rest is not written there\n"
+    assert (tmp_path / "err").read_text() == message
+
+
 def test_an_interface_that_goes_away(namespace: Namespace, tmp_path: Path) -> None:
     namespace.run("ip", "link", "add", "gone", "type", "veth", "peer", "name", "other")
     namespace.run("ip", "link", "set", "gone", "up")
