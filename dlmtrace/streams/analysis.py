@@ -20,7 +20,7 @@ from dlmtrace.streams.fates import Fates
 from dlmtrace.streams.nodes import UNKNOWN, NodeTable
 from dlmtrace.streams.numbering import Numbering
 from dlmtrace.streams.pair import Death, Pair
-from dlmtrace.streams.plain import Run, is_plain, take
+from dlmtrace.streams.plain import PlainRuns, Run
 from dlmtrace.streams.receiver import Arrival
 from dlmtrace.streams.results import Dialect, Finding, Leave, Reconnect, Stream
 from dlmtrace.streams.timeline import Timeline
@@ -58,13 +58,11 @@ class _Rows:
         self.numbered = self.acks = self.bare = np.empty(0, np.int64)
         self.all: list[Int] = []
 
-    def add(self, carrier: int, rows: Int, batch: FrameBatch) -> None:
-        """Rows of one direction of a connection."""
+    def add(self, carrier: int, rows: Int, numbered: Int, acks: Int, bare: Int) -> None:
+        """Rows of one direction of a connection; of these the OPTS, ACK, and bare MSG and RCOM frames."""
         self.several = self.carrier >= 0
-        command = batch.header["h_cmd"][rows]
         self.carrier = carrier
-        self.numbered, self.acks = rows[command == Command.OPTS], rows[command == Command.ACK]
-        self.bare = rows[(command == Command.MSG) | (command == Command.RCOM)]
+        self.numbered, self.acks, self.bare = numbered, acks, bare
         self.all.append(rows)
 
     def before(self, row: int) -> list[Int]:
@@ -78,6 +76,9 @@ class _Rows:
 
 
 _NO_ROWS = _Rows()
+
+_Both = list[tuple[_Directed, _Rows]]
+"""The two streams of a pair, and what a batch holds of each."""
 
 
 class Analysis:
@@ -196,15 +197,28 @@ class Analysis:
         """Frames per stream, command and version."""
         if not len(batch):
             return
-        carrier = batch.frames["connection"].astype(np.int64) * 2 + batch.frames["side"]
-        key = carrier << 40 | batch.header["h_cmd"].astype(np.int64) << 32 | batch.header["h_version"]
-        for value, count in zip(*(column.tolist() for column in np.unique(key, return_counts=True)), strict=True):
-            connection = batch.connections[value >> 41]
-            directed, _ = self._of(connection, value >> 40 & 1)
-            directed.commands[value >> 32 & 0xFF] += count
-            directed.versions[value & 0xFFFFFFFF] += count
-            version = directed.versions.most_common(1)[0][0]
-            directed.stream.version = f"{version >> 16}.{version & 0xFFFF}"
+        ends = batch.ends
+        command, version = batch.header["h_cmd"].astype(np.int64), batch.header["h_version"].astype(np.int64)
+        usual = version[ends.last]
+        if command.max() < _FEW_COMMANDS and (version == usual[ends.of]).all():
+            counts = np.bincount(ends.of * _FEW_COMMANDS + command, minlength=len(ends.number) * _FEW_COMMANDS)
+            codes = np.flatnonzero(counts)
+            end = codes // _FEW_COMMANDS
+            columns = [end, codes % _FEW_COMMANDS, usual[end], counts[codes]]
+        else:
+            kinds, frequencies = np.unique(np.stack((ends.of, command, version)), axis=1, return_counts=True)
+            columns = [*kinds, frequencies]
+        of_end = [self._of(batch.connections[number >> 1], number & 1)[0] for number in ends.number.tolist()]
+        for index, kind, spoken, count in zip(*(column.tolist() for column in columns), strict=True):
+            directed = of_end[index]
+            directed.commands[kind] += count
+            directed.versions[spoken] += count
+        for number, directed in zip(ends.number.tolist(), of_end, strict=True):
+            connection = batch.connections[number >> 1]
+            spoken = (
+                directed.versions.most_common(1)[0][0] if len(directed.versions) > 1 else next(iter(directed.versions))
+            )
+            directed.stream.version = f"{spoken >> 16}.{spoken & 0xFFFF}"
             directed.tracker.pair.know(connection)
             if connection.name not in directed.stream.connections:
                 directed.stream.connections.append(connection.name)
@@ -213,15 +227,6 @@ class Analysis:
         """Take what goes by columns; the rows that do not, in order."""
         if not len(batch):
             return np.empty(0, np.int64)
-        carrier = batch.frames["connection"].astype(np.int64) * 2 + batch.frames["side"]
-        order = np.argsort(carrier, kind="stable")
-        starts = np.flatnonzero(np.concatenate(([True], np.diff(carrier[order]) != 0)))
-        runs: dict[tuple[int, int], _Rows] = {}
-        for rows in np.split(order, starts[1:]):
-            number = int(carrier[rows[0]])
-            connection = batch.connections[number >> 1]
-            ends = self._host(connection, number & 1), self._host(connection, 1 - (number & 1))
-            runs.setdefault(ends, _Rows()).add(number, rows, batch)
         disturbed = {
             frozenset(self._hosts(batch, event.connection.index)) for event in batch.events if event.kind != "open"
         }
@@ -229,18 +234,49 @@ class Analysis:
             disturbed.add(frozenset(self._hosts(batch, row)))
         for index in np.unique(batch.frames["connection"][batch.frames["state"] != WHOLE]).tolist():
             disturbed.add(frozenset(self._hosts(batch, index)))
-        exact = []
-        for low, high in {(min(ends), max(ends)) for ends in runs}:
-            ends = (low, high)
-            both = [(self._between(*each), runs.get(each, _NO_ROWS)) for each in (ends, ends[::-1])]
-            if frozenset(ends) not in disturbed:
+        rows = self._rows(batch)
+        exact: list[Int] = []
+        candidates: list[_Both] = []
+        runs: list[Run] = []
+        for low, high in {(min(hosts), max(hosts)) for hosts in rows}:
+            hosts = (low, high)
+            both = [(self._between(*each), rows.get(each, _NO_ROWS)) for each in (hosts, hosts[::-1])]
+            if frozenset(hosts) not in disturbed:
                 self._begin_pair(both, batch)
-            plain = frozenset(ends) not in disturbed and self._take_pair(both, batch)
-            if not plain:
-                exact += [rows for _, each in both for rows in each.all]
+                if _may_be_plain(both):
+                    candidates.append(both)
+                    for (directed, sent), (_, back) in zip(both, both[::-1], strict=True):
+                        runs.append(Run(directed.tracker, sent.carrier, sent.numbered, back.acks))
+                    continue
+            exact += [each for _, sent in both for each in sent.all]
+        if runs:
+            plain = PlainRuns(runs, batch)
+            chosen = [index for index in range(len(candidates)) if plain.plain[2 * index : 2 * index + 2].all()]
+            for index in chosen:
+                self._remember(candidates[index], batch)
+            bare = [rows.bare for index in chosen for _, rows in candidates[index] if len(rows.bare)]
+            if bare:
+                self._see_recovery(batch, np.concatenate(bare))
+            plain.take([number for index in chosen for number in (2 * index, 2 * index + 1)])
+            rest = set(range(len(candidates))) - set(chosen)
+            exact += [each for index in rest for _, sent in candidates[index] for each in sent.all]
         return np.sort(np.concatenate(exact)) if exact else np.empty(0, np.int64)
 
-    def _begin_pair(self, both: list[tuple[_Directed, _Rows]], batch: FrameBatch) -> None:
+    def _rows(self, batch: FrameBatch) -> dict[tuple[int, int], _Rows]:
+        """The batch's rows by sender and receiver."""
+        ends = batch.ends
+        order = np.argsort(ends.of.astype(np.uint16) if len(ends.number) < 1 << 16 else ends.of, kind="stable")
+        command = batch.header["h_cmd"][order]
+        masks = (command == Command.OPTS, command == Command.ACK, (command == Command.MSG) | (command == Command.RCOM))
+        groups = [_split(each, ends.of, len(ends.number)) for each in (order, *(order[mask] for mask in masks))]
+        rows: dict[tuple[int, int], _Rows] = {}
+        for number, *group in zip(ends.number.tolist(), *groups, strict=True):
+            connection = batch.connections[number >> 1]
+            hosts = self._host(connection, number & 1), self._host(connection, 1 - (number & 1))
+            rows.setdefault(hosts, _Rows()).add(number, *group)
+        return rows
+
+    def _begin_pair(self, both: _Both, batch: FrameBatch) -> None:
         """Streams that have not begun begin with their first frame; what a pair sent until then goes frame by frame."""
         first = [int(rows.numbered[0]) for each, rows in both if each.tracker.numbering is None and len(rows.numbered)]
         if not any(each.tracker.numbering is not None or len(rows.numbered) for each, rows in both):
@@ -254,37 +290,23 @@ class Analysis:
         for _, each in both:
             each.drop_before(begin)
 
-    def _take_pair(self, both: list[tuple[_Directed, _Rows]], batch: FrameBatch) -> bool:
-        """Take a pair's rows by columns if both directions are plain."""
-        runs = [
-            Run(directed.tracker, rows.carrier, rows.numbered, back.acks)
-            for (directed, rows), (_, back) in zip(both, both[::-1], strict=True)
-        ]
-        bare = [rows.carrier for directed, rows in both if len(rows.bare) and directed.bare.carrier != rows.carrier]
-        numbered = any(run.tracker.numbering is not None for run in runs)
-        if any(rows.several for _, rows in both) or (bare and not numbered):
-            return False
-        if any((batch.command[run.frames] == Command.FIN).any() for run in runs):
-            return False
-        if not all(is_plain(run, batch) for run in runs):
-            return False
-        for (directed, rows), run in zip(both, runs, strict=True):
-            if len(run.frames) and run.tracker.numbering is not None:
-                directed.copies.add(run.tracker.numbering.next, run.frames.tolist())
-            take(run, batch)
-            if not len(rows.bare):
-                continue
-            frames = batch.frames[rows.bare]
-            recovery = batch.command[rows.bare] == Command.RCOM
-            if recovery.any():
-                self._recovery_seen = int(frames["time"][recovery].max())
-            if not numbered:
+    def _remember(self, both: _Both, batch: FrameBatch) -> None:
+        """What is kept of a plain pair's rows beside its numbers."""
+        numbered = any(directed.tracker.numbering is not None for directed, _ in both)
+        for directed, rows in both:
+            if directed.tracker.numbering is not None and len(rows.numbered):
+                directed.copies.add_run(directed.tracker.numbering.next, rows.numbered)
+            if len(rows.bare) and not numbered:
                 connection = batch.connections[rows.carrier >> 1]
-                ends = frames["position"] + frames["length"]
+                ends = batch.frames["position"][rows.bare] + batch.frames["length"][rows.bare]
                 acknowledged = connection.directions[rows.carrier & 1].acknowledged
                 directed.bare.acknowledge(acknowledged)
                 directed.bare.send_run(ends[ends > acknowledged].tolist())
-        return True
+
+    def _see_recovery(self, batch: FrameBatch, bare: Int) -> None:
+        recovery = bare[batch.command[bare] == Command.RCOM]
+        if len(recovery):
+            self._recovery_seen = int(batch.frames["time"][recovery].max())
 
     def _hosts(self, batch: FrameBatch, index: int) -> tuple[int, int]:
         connection = batch.connections[index]
@@ -341,7 +363,7 @@ class Analysis:
             if directed.tracker.numbering is not numbering:
                 directed.copies.clear()
             if directed.tracker.took_new:
-                directed.copies.add(arrival.number, [row])
+                directed.copies.add(arrival.number, row)
         elif command == Command.ACK:
             back.tracker.acknowledge(int(batch.sequence[row]), arrival)
         elif command in (Command.MSG, Command.RCOM):
@@ -407,6 +429,20 @@ class Analysis:
         )
 
 
+def _may_be_plain(both: _Both) -> bool:
+    """Does each node use one connection, and bare frames only where that is nothing new?"""
+    numbered = any(directed.tracker.numbering is not None for directed, _ in both)
+    moved = any(len(rows.bare) and directed.bare.carrier != rows.carrier for directed, rows in both)
+    return not any(rows.several for _, rows in both) and (numbered or not moved)
+
+
+def _split(rows: Int, of: Int, count: int) -> list[Int]:
+    """Rows in the order of ``of`` as one array for each of its ``count`` values."""
+    stops = np.cumsum(np.bincount(of[rows], minlength=count)).tolist()
+    return [rows[start:stop] for start, stop in zip([0, *stops[:-1]], stops, strict=True)]
+
+
+_FEW_COMMANDS = 8  # all that kernels send lie below
 _COMMANDS = {int(command): command.name for command in Command}
 _CODES = {
     "unsafe": "CON401",

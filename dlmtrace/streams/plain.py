@@ -1,9 +1,11 @@
 """Runs of a stream in which nothing happens: numbers that follow each other on the one connection that carries them,
-all expected, and ACKs that rise.  They go by columns; what is not plain goes frame by frame through the tracker.
+all expected, and ACKs that rise.  They go by columns, all streams of a batch at once; what is not plain goes frame by
+frame through the tracker.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +18,10 @@ from dlmtrace.streams.resends import FAST_ACKS
 from dlmtrace.streams.silence import STARVATION, STARVATION_TIME
 from dlmtrace.streams.tracker import Tracker
 from dlmtrace.transport.serial import signed
+from dlmtrace.wire.enums import Command
 
 Int = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 UNACKNOWLEDGED_WINDOW = 4096
 """Frames remembered of a stream whose receiver was never heard."""
@@ -33,119 +37,202 @@ class Run:
     acks: Int
 
 
-def is_plain(run: Run, batch: FrameBatch) -> bool:
-    """Can the run be taken by columns?"""
+class _Groups:
+    """Rows of all runs, one run's behind the other's."""
+
+    def __init__(self, groups: Sequence[Int]) -> None:
+        self.rows = np.concatenate(groups)
+        self.count = np.array([len(group) for group in groups])
+        self.stop = np.cumsum(self.count)
+        self.start = self.stop - self.count
+        self.of = np.repeat(np.arange(len(groups)), self.count)  # for each row the index of its run
+        self.rank = np.arange(len(self.rows)) - self.start[self.of]  # … and its index in that
+
+
+class PlainRuns:
+    """The runs of a batch, one of each stream; ``plain[i]``: can run i be taken by columns?"""
+
+    def __init__(self, runs: Sequence[Run], batch: FrameBatch) -> None:
+        self._runs, self._batch = runs, batch
+        self._frames, self._acks = _Groups([run.frames for run in runs]), _Groups([run.acks for run in runs])
+        numberings = [run.tracker.numbering for run in runs]
+        self._next = np.array([0 if each is None else each.next for each in numberings])
+        self._confirmed = np.array([0 if each is None else each.expectation.confirmed for each in numberings])
+        self.plain = np.array([_is_ready(run) for run in runs])
+        self._numbers = self._acknowledged()
+        self._before = self._frames_before_acks()
+        frames, acks = self._frames, self._acks
+        wrong = batch.sequence[frames.rows] != (self._next[frames.of] + frames.rank & MASK)
+        wrong |= batch.command[frames.rows] == Command.FIN
+        self.plain[frames.of[wrong]] = False
+        least = np.concatenate(([0], self._numbers[:-1]))
+        least[acks.start[acks.count > 0]] = self._confirmed[acks.count > 0]
+        wrong = (self._numbers < least) | (self._numbers > self._next[acks.of] + self._before)
+        self.plain[acks.of[wrong]] = False
+        for index in np.flatnonzero(self.plain & self._delivers_much()).tolist():
+            self.plain[index] = not self._starves(index)
+
+    def take(self, chosen: Sequence[int]) -> None:
+        """Take these runs, which must be plain."""
+        chosen = [each for each in chosen if self._frames.count[each] or self._acks.count[each]]
+        confirmed, kept = self._left(chosen)
+        frames, acks = self._frames, self._acks
+        tails = self._places(frames.rows[frames.rank >= (frames.count - kept)[frames.of]])
+        tail_stop = np.cumsum(kept).tolist()
+        first, last = (self._ends(frames, at) for at in (frames.start, frames.stop - 1))
+        heard, first_heard = self._ends(acks, acks.stop - 1), acks.start.tolist()
+        counts, before = frames.count.tolist(), self._before.tolist()
+        last_ack, reached = self._repeated_acks()
+        for index in chosen:
+            run, count = self._runs[index], counts[index]
+            tracker, numbering = run.tracker, run.tracker.numbering
+            assert numbering is not None
+            expectation, begin = numbering.expectation, numbering.next
+            tracker.resends.settle()
+            numbering.result.frames += count
+            numbering.next += count
+            expectation.expected += count
+            if count:
+                _, _, _, packet, time = first[index]
+                tracker.timeline.note("sent", begin, begin + count - 1, run.carrier >> 1, time, packet)
+                tail = tails[tail_stop[index] - int(kept[index]) : tail_stop[index]]
+                for number, place in enumerate(tail, numbering.next - len(tail)):
+                    expectation.remember(Arrival(number, run.carrier, *place, True, number))
+                tracker.last = Arrival(numbering.next - 1, run.carrier, *last[index], True, numbering.next - 1)
+                tracker.ends[run.carrier] = last[index][0]
+            if not len(run.acks):
+                continue
+            number = confirmed[index]
+            _, _, _, packet, time = heard[index]
+            if number > expectation.confirmed:
+                on = int(self._batch.frames["connection"][run.acks[-1]])
+                tracker.timeline.note("confirmed", expectation.confirmed, number - 1, on, time, packet)
+            tracker.silence.hear(numbering, begin + before[first_heard[index]])
+            expectation.acknowledge(number)
+            numbering.result.confirmed_to = number & MASK
+            if index in reached:
+                repeated, number, ack = reached[index]
+                seen = numbering.first_repeated_ack
+                numbering.note_repeated_acks(repeated, number, seen[1] if seen else self._arrival(ack))
+            numbering.last_ack = last_ack[index]
+            numbering.since_ack = begin + before[first_heard[index] + len(run.acks) - 1]
+            numbering.ack_time = time
+
+    def _acknowledged(self) -> Int:
+        """The numbers of the ACKs, unwrapped."""
+        confirmed = self._confirmed[self._acks.of]
+        numbers: Int = confirmed + signed(self._batch.sequence[self._acks.rows] - confirmed & MASK)
+        return numbers
+
+    def _frames_before_acks(self) -> Int:
+        """For each ACK how many frames of its run came before it."""
+        size, frames, acks = len(self._batch), self._frames, self._acks
+        at = np.searchsorted(frames.of * size + frames.rows, acks.of * size + acks.rows)
+        before: Int = at - frames.start[acks.of]
+        return before
+
+    def _delivers_much(self) -> Flags:
+        """The runs with more than STARVATION frames between two ACKs."""
+        acks = self._acks
+        since = np.array([each.since_ack if (each := run.tracker.numbering) else 0 for run in self._runs]) - self._next
+        heard = acks.count > 0
+        before = np.concatenate(([0], self._before[:-1]))
+        before[acks.start[heard]] = since[heard]
+        much = np.zeros(len(self._runs), bool)
+        much[acks.of[self._before - before > STARVATION]] = True
+        last = since.copy()
+        last[heard] = self._before[acks.stop[heard] - 1]
+        much |= self._frames.count - last > STARVATION
+        return much
+
+    def _starves(self, index: int) -> bool:
+        """Does the receiver deliver too much for too long without an ACK?"""
+        run = self._runs[index]
+        numbering = run.tracker.numbering
+        assert numbering is not None
+        if not len(run.frames):
+            return False
+        before = self._before[self._acks.start[index] : self._acks.stop[index]]
+        delivered = np.concatenate(([numbering.since_ack - numbering.next], before, [len(run.frames)]))
+        long = np.diff(delivered) > STARVATION
+        if not numbering.ack_time or numbering.starved:
+            long[0] = False  # no ACK was seen yet, or it is known already
+        time = self._batch.frames["time"]
+        moments = np.concatenate(([numbering.ack_time], time[run.acks], [time[run.frames[-1]]]))
+        return bool((np.diff(moments)[long] >= STARVATION_TIME).any())
+
+    def _left(self, chosen: Sequence[int]) -> tuple[list[int], Int]:
+        """For each run what is confirmed in the end, and how many of its frames are not; 0 for runs not chosen."""
+        frames, acks = self._frames, self._acks
+        confirmed, heard = self._confirmed.copy(), acks.count > 0
+        confirmed[heard] = self._numbers[acks.stop[heard] - 1]
+        kept = np.zeros(len(self._runs), np.int64)
+        for index in chosen:
+            numbering = self._runs[index].tracker.numbering
+            assert numbering is not None
+            known = heard[index] or numbering.result.confirmed_to is not None
+            left = self._next[index] + frames.count[index] - confirmed[index] if known else UNACKNOWLEDGED_WINDOW
+            kept[index] = min(frames.count[index], left)
+        return confirmed.tolist(), kept
+
+    def _places(self, rows: Int) -> list[tuple[int, int, int, int, int]]:
+        """Stream position behind a frame, its size, ordinal, packet, time."""
+        frames = self._batch.frames
+        end = frames["position"][rows] + frames["length"][rows]
+        return list(
+            zip(
+                end.tolist(),
+                *(frames[name][rows].tolist() for name in ("length", "ordinal", "packet", "time")),
+                strict=True,
+            )
+        )
+
+    def _ends(self, groups: _Groups, at: Int) -> dict[int, tuple[int, int, int, int, int]]:
+        """By run the place of the row ``at`` of ``groups``, where the run has rows."""
+        runs = np.flatnonzero(groups.count)
+        return dict(zip(runs.tolist(), self._places(groups.rows[at[runs]]), strict=True))
+
+    def _repeated_acks(self) -> tuple[dict[int, tuple[int, int]], dict[int, tuple[int, int, int]]]:
+        """By run with ACKs: the last number and how many times in a row it came, the ACKs before this batch included;
+        and where numbers came FAST_ACKS times: how many, the first of them, and index of that ACK."""
+        acks, numbers = self._acks, self._numbers
+        runs = np.flatnonzero(acks.count)
+        if not len(runs):
+            return {}, {}
+        begins = np.concatenate(([True], numbers[1:] != numbers[:-1]))
+        begins[acks.start[runs]] = True
+        start = np.flatnonzero(begins)
+        length = np.diff(np.append(start, len(numbers)))
+        held = [(each.last_ack if (each := self._runs[run].tracker.numbering) else (-1, 0)) for run in runs.tolist()]
+        number, times = np.array(held).T
+        first = np.searchsorted(start, acks.start[runs])
+        before = np.where(numbers[acks.start[runs]] == number, times, 0)
+        length[first] += before
+        enough = length >= FAST_ACKS
+        enough[first] &= before < FAST_ACKS
+        last = np.searchsorted(start, acks.stop[runs]) - 1
+        last_ack = zip(numbers[start[last]].tolist(), length[last].tolist(), strict=True)
+        of, places = acks.of[start], np.flatnonzero(enough)
+        count = np.bincount(of[places], minlength=len(self._runs))
+        earliest = np.zeros(len(self._runs), np.int64)
+        earliest[of[places[::-1]]] = places[::-1]
+        reached = {}
+        for run in np.flatnonzero(count).tolist():
+            begin = int(start[earliest[run]])
+            reached[run] = int(count[run]), int(numbers[begin]), min(begin + FAST_ACKS, int(acks.stop[run])) - 1
+        return dict(zip(runs.tolist(), last_ack, strict=True)), reached
+
+    def _arrival(self, ack: int) -> Arrival:
+        row = self._batch.frames[self._acks.rows[ack]]
+        carrier = int(row["connection"]) * 2 + int(row["side"])
+        return Arrival(0, carrier, 0, int(row["length"]), int(row["ordinal"]), int(row["packet"]), int(row["time"]))
+
+
+def _is_ready(run: Run) -> bool:
+    """Would the tracker have nothing to do but to count?"""
     tracker, numbering = run.tracker, run.tracker.numbering
     if not len(run.frames) and not len(run.acks):
         return True
     if numbering is None or tracker.unsettled or numbering.expectation.expected != numbering.next:
         return False
-    if len(run.frames):
-        if run.carrier != tracker.carrier or run.carrier >> 1 in tracker.pair.deaths:
-            return False
-        expected = numbering.next + np.arange(len(run.frames)) & MASK
-        if not (batch.sequence[run.frames] == expected).all():
-            return False
-    before = np.searchsorted(run.frames, run.acks)  # frames before each ACK
-    numbers = _acknowledged(run, batch)
-    confirmed = numbering.expectation.confirmed
-    if len(numbers) and (numbers[0] < confirmed or (np.diff(numbers) < 0).any()):
-        return False
-    if (numbers > numbering.next + before).any():
-        return False
-    return not _starves(run, batch, before)
-
-
-def _starves(run: Run, batch: FrameBatch, before: Int) -> bool:
-    """Does the receiver deliver too much for too long without an ACK?  ``before``: frames before each ACK."""
-    numbering = run.tracker.numbering
-    assert numbering is not None
-    if not len(run.frames):
-        return False
-    delivered = np.concatenate(([numbering.since_ack - numbering.next], before, [len(run.frames)]))
-    long = np.diff(delivered) > STARVATION
-    if not numbering.ack_time or numbering.starved:
-        long[0] = False  # no ACK was seen yet, or it is known already
-    if not long.any():
-        return False
-    time = batch.frames["time"]
-    moments = np.concatenate(([numbering.ack_time], time[run.acks], [time[run.frames[-1]]]))
-    return bool((np.diff(moments)[long] >= STARVATION_TIME).any())
-
-
-def take(run: Run, batch: FrameBatch) -> None:
-    """Take a plain run."""
-    tracker, numbering = run.tracker, run.tracker.numbering
-    if numbering is None or not (len(run.frames) or len(run.acks)):
-        return
-    tracker.resends.settle()
-    expectation, count = numbering.expectation, len(run.frames)
-    first = numbering.next
-    numbering.result.frames += count
-    numbering.next += count
-    expectation.expected += count
-    numbers = _acknowledged(run, batch)
-    if count:
-        tracker.timeline.note("sent", first, first + count - 1, run.carrier >> 1, *_moment(batch, run.frames[0]))
-    if len(numbers) and numbers[-1] > expectation.confirmed:
-        heard_on = int(batch.frames["connection"][run.acks[-1]])
-        moment = _moment(batch, run.acks[-1])
-        tracker.timeline.note("confirmed", expectation.confirmed, int(numbers[-1]) - 1, heard_on, *moment)
-    confirmed = int(numbers[-1]) if len(numbers) else expectation.confirmed
-    heard = numbering.result.confirmed_to is not None or len(numbers) > 0
-    kept = min(count, numbering.next - confirmed if heard else UNACKNOWLEDGED_WINDOW)
-    rows = run.frames[count - kept :]
-    frames = batch.frames[rows]
-    ends = (frames["position"] + frames["length"]).tolist()
-    columns = (ends, *(frames[name].tolist() for name in ("length", "ordinal", "packet", "time")))
-    for number, (end, size, ordinal, packet, time) in enumerate(zip(*columns, strict=True), numbering.next - kept):
-        arrival = Arrival(number, run.carrier, end, size, ordinal, packet, time, True, number)
-        expectation.remember(arrival)
-    if count:
-        last = batch.frames[run.frames[-1]]
-        end, time = int(last["position"] + last["length"]), int(last["time"])
-        where = (run.carrier, end, int(last["length"]), int(last["ordinal"]), int(last["packet"]), time)
-        tracker.last = Arrival(numbering.next - 1, *where, True, numbering.next - 1)
-        tracker.ends[run.carrier] = end
-    if len(numbers):
-        tracker.silence.hear(numbering, first + int(np.searchsorted(run.frames, run.acks[0])))
-        expectation.acknowledge(confirmed)
-        numbering.result.confirmed_to = confirmed & MASK
-        _count_repeated_acks(run, batch, numbers)
-        numbering.since_ack = first + int(np.searchsorted(run.frames, run.acks[-1]))
-        numbering.ack_time = int(batch.frames["time"][run.acks[-1]])
-
-
-def _moment(batch: FrameBatch, row: int) -> tuple[int, int]:
-    return int(batch.frames["time"][row]), int(batch.frames["packet"][row])
-
-
-def _count_repeated_acks(run: Run, batch: FrameBatch, numbers: Int) -> None:
-    """Runs of equal ACKs, the one before this batch included."""
-    numbering = run.tracker.numbering
-    assert numbering is not None
-    if numbers[0] != numbering.last_ack[0] and (np.diff(numbers) > 0).all():
-        numbering.last_ack = (int(numbers[-1]), 1)
-        return
-    starts = np.flatnonzero(np.concatenate(([True], np.diff(numbers) != 0)))
-    lengths = np.diff(np.append(starts, len(numbers)))
-    before = numbering.last_ack[1] if numbering.last_ack[0] == numbers[0] else 0
-    lengths[0] += before
-    reached = lengths >= FAST_ACKS
-    reached[0] &= before < FAST_ACKS
-    if reached.any():
-        first = int(np.flatnonzero(reached)[0])
-        row = batch.frames[run.acks[min(starts[first] + FAST_ACKS - 1, len(numbers) - 1)]]
-        place = int(row["connection"]) * 2 + int(row["side"]), 0, int(row["length"]), int(row["ordinal"])
-        arrival = Arrival(0, *place, int(row["packet"]), int(row["time"]))
-        numbering.note_repeated_acks(int(reached.sum()), int(numbers[starts[first]]), arrival)
-    numbering.last_ack = (int(numbers[-1]), int(lengths[-1]))
-
-
-def _acknowledged(run: Run, batch: FrameBatch) -> Int:
-    """The numbers of the ACKs, unwrapped."""
-    numbering = run.tracker.numbering
-    assert numbering is not None
-    confirmed = numbering.expectation.confirmed
-    unwrapped: Int = confirmed + signed(batch.sequence[run.acks] - confirmed & MASK)
-    return unwrapped
+    return not len(run.frames) or (run.carrier == tracker.carrier and run.carrier >> 1 not in tracker.pair.deaths)
