@@ -39,7 +39,8 @@ FRAME = np.dtype(
         ("packet", "<i8"),  # … that completed it: with it and all before it, the last to arrive
         ("time", "<i8"),  # ns, of ``packet``
         ("ordinal", "<i8"),  # capture order of ``packet``
-    ]
+    ],
+    align=True,
 )
 
 HOLE = np.dtype(
@@ -52,7 +53,8 @@ HOLE = np.dtype(
         ("packet", "<i8"),  # identity of the first packet behind the hole
         ("time", "<i8"),
         ("ordinal", "<i8"),
-    ]
+    ],
+    align=True,
 )
 
 SKIP = np.dtype(
@@ -66,7 +68,8 @@ SKIP = np.dtype(
         ("packet", "<i8"),  # identity of the packet with the first byte skipped
         ("time", "<i8"),
         ("ordinal", "<i8"),
-    ]
+    ],
+    align=True,
 )
 
 SKIP_REASONS = ("hole", "bad length", "bad header", "started mid-stream", "stream end")

@@ -76,7 +76,9 @@ class Arrivals:
 
     def take(self, index: Int | npt.NDArray[np.bool_]) -> Arrivals:
         """A copy of these segments."""
-        return Arrivals(self.table[:, index])
+        if index.dtype == np.bool_:
+            return Arrivals(self.table.compress(index, axis=1))
+        return Arrivals(self.table.take(index, axis=1))
 
     def between(self, start: int, stop: int | None) -> Arrivals:
         """Segments start … stop, as a view."""
