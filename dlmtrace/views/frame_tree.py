@@ -51,7 +51,7 @@ class FrameTree:
     def _part(self, part: Part, data: bytes, naming: Naming) -> list[str]:
         stop = part.offset + part.size
         branch = part.value is None
-        value = _value(part, naming) if branch or stop <= len(data) else "(not captured)"
+        value = value_text(part, naming) if branch or stop <= len(data) else "(not captured)"
         place = f"{part.offset}-{stop - 1}" if part.size > 1 else str(part.offset)
         meaning = "" if branch else part.meaning
         first, *more = self._bytes_beside(b"" if branch else data[part.offset : stop])
@@ -66,7 +66,7 @@ class FrameTree:
         return [f"{row:<25}" for row in rows or [""]]
 
 
-def _value(part: Part, naming: Naming) -> str:
+def value_text(part: Part, naming: Naming) -> str:
     """The value as people read it, and the number beside a name."""
     if not isinstance(part.value, int):
         return part.text

@@ -186,6 +186,10 @@ def _between(rows: npt.NDArray[Any], start: int, until: int) -> npt.NDArray[Any]
 
 
 def _extent(points: npt.NDArray[Any], ranges: Sequence[Loss | Doubt]) -> tuple[int, int]:
-    """The lowest and the highest number."""
-    numbers = [*points["number"].tolist(), *(each for one in ranges for each in (one.first, one.last))]
+    """The lowest and the highest number; an ACK of nonsense does not count where there are frames."""
+    frames = points[points["kind"] != ACK]
+    numbers = [
+        *(frames if len(frames) else points)["number"].tolist(),
+        *(each for one in ranges for each in (one.first, one.last)),
+    ]
     return min(numbers, default=0), max(numbers, default=0)

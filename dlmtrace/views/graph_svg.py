@@ -67,7 +67,7 @@ RULES = """
 .graph .SYN{stroke:var(--open);stroke-width:1.2px;stroke-opacity:.75}
 .graph .FIN{stroke:var(--faint);stroke-width:1.2px;stroke-dasharray:2 3}
 .graph .RST,.graph .abandoned{stroke:var(--bad);stroke-width:1.4px;stroke-dasharray:7 4}
-.graph .hole{stroke:var(--warn);stroke-width:2px;stroke-dasharray:1 4}
+.graph .hole{stroke:var(--warn);stroke-width:2.5px;vector-effect:non-scaling-stroke}
 .graph .gap{stroke:var(--warn);stroke-width:4px;stroke-opacity:.8}
 .graph .world .lost{stroke:var(--bad);stroke-width:9px}
 .graph .world .heart{stroke:var(--paper);stroke-width:4px}
@@ -86,8 +86,8 @@ RULES = """
 _ORDER = {RESET: 0, ABANDONED: 1, HOLE: 2, LEFT_OUT: 3, CLOSED: 4, OPENED: 5}
 """Which marks get their label first where there is not room for all."""
 
-LABELLED_LOSSES = 100
-"""Losses with a label; all are drawn."""
+LABELLED_LOSSES, LABELLED_GAPS = 100, 12
+"""Losses with a label, and holes and gaps that have one each; all are drawn."""
 
 _LETTER = 7.2
 """Pixels of a letter in a label, at most."""
@@ -195,7 +195,7 @@ def _world(picture: Picture) -> Iterator[str]:
         for each in graph.doubts
     )
     yield from _path("doubt", "".join(f"M{x:g} {low:g}H{until:g}V{high:g}H{x:g}z" for x, low, until, high in boxes))
-    for kind in (OPENED, CLOSED, RESET, ABANDONED, HOLE):
+    for kind in (OPENED, CLOSED, RESET, ABANDONED):
         times = graph.marks["time"][graph.marks["kind"] == kind]
         places = sorted({picture.x(time) for time in times.tolist()})
         yield from _path(MARK_NAMES[kind], "".join(f"M{x:g} 0v{height}" for x in places))
@@ -261,11 +261,14 @@ def _steps(picture: Picture, points: npt.NDArray[Any]) -> str:
 
 
 def _bands(picture: Picture) -> Iterator[str]:
+    """Connections, and over them the holes."""
     carried = picture.graph.carried()
     for place, (_, start, _) in enumerate(carried):
         begin = picture.x(start) if place else 0
         end = picture.x(carried[place + 1][1]) if place + 1 < len(carried) else picture.plot[0]
         yield f'<rect class="band{place % 2}" x="{begin:g}" width="{max(end - begin, 0.5):g}" height="16"/>'
+    holes = picture.graph.marks["time"][picture.graph.marks["kind"] == HOLE]
+    yield from _path("hole", "".join(f"M{x:g} 0v16" for x in sorted({picture.x(time) for time in holes.tolist()})))
 
 
 def _tags(picture: Picture) -> Iterator[str]:
@@ -275,7 +278,14 @@ def _tags(picture: Picture) -> Iterator[str]:
     for loss in graph.losses[:LABELLED_LOSSES]:
         count = loss.last - loss.first + 1
         above.append((-1, loss.time, f"{count} lost", "lost"))
-    for mark in graph.marks:
+    labelled = graph.marks
+    for kind in (HOLE, LEFT_OUT):
+        many = graph.marks[graph.marks["kind"] == kind]
+        if len(many) > LABELLED_GAPS:
+            labelled = labelled[labelled["kind"] != kind]
+            words = f"{int(many['count'].sum())} {MARK_NAMES[kind]}s"
+            above.append((_ORDER[kind], int(many["time"][0]), words, MARK_NAMES[kind]))
+    for mark in labelled:
         kind, count = int(mark["kind"]), int(mark["count"])
         text = MARK_NAMES[kind] + (f" c{int(mark['connection']) + 1}" if kind not in (HOLE, LEFT_OUT) else "")
         above.append((_ORDER[kind], int(mark["time"]), text + (f" ×{count}" if count > 1 else ""), MARK_NAMES[kind]))

@@ -103,7 +103,7 @@ class LiveView:
     def _table(self, rows: list[_Row], width: int) -> Table:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
         table.add_column("stream")
-        for title in ("frames", "last number", "confirmed to", "waiting", "again"):
+        for title in ("frames", "last", "confirmed", "waiting", "again"):
             table.add_column(title, justify="right")
         table.add_column("state", no_wrap=True)
         if width >= WIDE:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 SECOND = 1_000_000_000
 DAY = 86_400 * SECOND
@@ -56,12 +57,18 @@ def _next(step: int) -> int:
 
 
 def time_ticks(first: int, last: int, wanted: int) -> list[tuple[int, str]]:
-    """About ``wanted`` round times (ns) from ``first`` to ``last``, and their text: time of day in UTC."""
+    """About ``wanted`` round times (ns since 1970) from ``first`` to ``last``, and their text: time of day in UTC, with
+    the date where there is more than a day."""
     span = max(last - first, 1)
-    step = next((each for each in _STEPS if span / each <= wanted), _STEPS[-1] * max(span // DAY // wanted, 1))
+    step = next((each for each in _STEPS if span / each <= wanted), -(-span // DAY // wanted) * DAY)
     digits = max(0, 9 - len(str(step)) + 1) if step < SECOND else 0
-    begin = -(-first // step) * step
-    return [(time, time_of_day(time, digits)) for time in range(begin, last + 1, step)]
+    times = range(-(-first // step) * step, last + 1, step)
+    return [(time, _date(time) if span > DAY else time_of_day(time, digits)) for time in times]
+
+
+def _date(time: int) -> str:
+    """``11-22 05:18``."""
+    return datetime.fromtimestamp(time // SECOND, UTC).strftime("%m-%d %H:%M")
 
 
 def time_of_day(time: int, digits: int = 6) -> str:

@@ -1,13 +1,19 @@
 """The graphs of the report: pointing, zooming and moving with a real mouse."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 from browser_window import Browser
 
+from dlmtrace.cli.report import report as write_report
+from dlmtrace.craft import Network, ack, opts, request
+
 Report = Callable[[str], Path]
 
 SECOND = 1e6
+DAY_19_000 = 19_000 * 86_400 * 10**9
+TEXTS = "return [...document.querySelectorAll(arguments[0])].map(each => each.textContent)"
 
 
 def zoomed(browser: Browser, figure: str) -> list[float]:
@@ -104,6 +110,33 @@ def test_the_keyboard_moves_and_zooms(browser: Browser, report: Report) -> None:
     assert zoomed(browser, "g1-2") == whole
 
 
-def test_without_its_script_the_page_has_all_graphs(report: Report) -> None:
-    page = report("rst-6.12-tcp.pcap").read_text()
-    assert page.count('class="graph"') == 2 + 7  # streams and reconnects
+def test_the_script_shows_what_was_drawn_without_it(browser: Browser, report: Report) -> None:
+    page = report("rst-6.12-tcp.pcap")
+    source = page.read_text()
+    assert source.count('class="graph"') == 2 + 7  # streams and reconnects
+    drawn = re.findall(r"<text[^>]*>([^<]*)</text>", re.findall(r'id="g1-2".*?<g class="axes">(.*?)</g>', source)[0])
+    assert {"0", "2000", "05:18:20"} <= set(drawn)
+    browser.open(page)  # 1280 pixels: the width that it was drawn for
+    browser.alive("g1-2")
+    assert browser.run(TEXTS, "#g1-2 .axes text") == drawn
+    labels = re.findall(r'id="g1-2".*?<g class="tags">(.*?)</g>', source)[0]
+    shown = re.findall(r'<text class="tag [^>]*"(?: y="[^"]*")>([^<]*)</text>', labels)
+    assert set(browser.run(TEXTS, "#g1-2 .tags text:not([visibility=hidden])")) == set(shown)
+
+
+def test_a_capture_of_days_has_dates(browser: Browser, tmp_path: Path) -> None:
+    capture, page = tmp_path / "days.pcap", tmp_path / "days.html"
+    with Network(capture, start=DAY_19_000) as network:
+        one, two = network.node(1, "10.0.0.1"), network.node(2, "10.0.0.2")
+        connection = network.connect(one, two)
+        for number in range(4):
+            connection.send(one, opts(number, request(b"name", sender=1)))
+            connection.send(two, ack(number + 1, sender=2))
+            network.wait(24 * 3600 * 10**9)
+    write_report([str(capture)], page)
+    browser.open(page)
+    browser.alive("g1-2")
+    drawn = browser.run(TEXTS, "#g1-2 .axes text")
+    assert {"01-09 00:00", "01-10 00:00", "01-11 00:00"} <= set(drawn)  # date -d @$((19000*86400)) is 2022-01-08
+    third = browser.run("return plots.get('g1-2').data.t[4]")
+    assert "01-10 00:00:00.00" in browser.point_at("g1-2", third, 2)

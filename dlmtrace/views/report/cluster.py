@@ -18,6 +18,8 @@ LABELLED = 3
 """Up to so many nodes every stream has its words; with more only those that are not quiet."""
 
 _RADIUS = 26
+_INSIDE = 4
+"""Letters that fit into a node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +32,14 @@ class State:
 
 def state_of(stream: Stream, findings: Sequence[Finding]) -> State:
     """The gravest that was found, or how the stream ended; ``findings`` come gravest first."""
-    own = [each for each in findings if (each.sender, each.receiver) == (stream.sender, stream.receiver)]
+    every = [each for each in findings if (each.sender, each.receiver) == (stream.sender, stream.receiver)]
+    own = [each for each in every if not each.code.startswith("CAP")]
     level = severity(own[0]) if own else "note"
     if level != "note":
         names = list(dict.fromkeys(CATALOGUE[each.code].name for each in own if severity(each) == level))
         return State(level, names[0] + (f" +{len(names) - 1}" if len(names) > 1 else ""))
+    if every and severity(every[0]) != "note":
+        return State("warning", "capture incomplete")
     ended = stream.epochs[-1].ended_by if stream.epochs else None
     words = {"fin": "ended by FIN", "restart": "restarted", "open": "still open", None: "no numbers"}
     return State(None, words[ended])
@@ -43,7 +48,7 @@ def state_of(stream: Stream, findings: Sequence[Finding]) -> State:
 def cluster(nodes: Sequence[int], streams: Sequence[Stream], findings: Sequence[Finding], places: Places) -> Markup:
     """The drawing as SVG."""
     shown = [node for node in nodes if node >= 0][:NODES]
-    width, height = {0: (440, 120), 1: (440, 120), 2: (440, 120), 3: (600, 330)}.get(len(shown), (600, 430))
+    width, height = {0: (480, 130), 1: (480, 130), 2: (480, 130), 3: (600, 340)}.get(len(shown), (600, 450))
     where = _placed(shown, width, height)
     parts = list(_defs())
     drawn = [stream for stream in streams if stream.sender in where and stream.receiver in where]
@@ -57,7 +62,9 @@ def cluster(nodes: Sequence[int], streams: Sequence[Stream], findings: Sequence[
         parts += _labels(told, where[pair[0]], where[pair[1]], places)
     for node, (x, y) in where.items():
         circle = element("circle", cx=f"{x:g}", cy=f"{y:g}", r=_RADIUS)
-        name = element("text", text(places.node(node)), x=f"{x:g}", y=f"{y + 6:g}", text_anchor="middle")
+        words = places.node(node)
+        below = 6 if len(words) <= _INSIDE else _RADIUS + 17
+        name = element("text", text(words), x=f"{x:g}", y=f"{y + below:g}", text_anchor="middle")
         parts.append(element("g", circle, name, class_="node"))
     label = f"{len(shown)} nodes and {len(drawn)} streams"
     return element(

@@ -46,6 +46,7 @@ class Graphs:
         data: dict[str, Any] = {
             "stream": graph.name,
             "day": graph.start % DAY // _MICROSECOND,
+            "date": graph.start // DAY,
             "x": [across.begin / _MICROSECOND, across.room / _MICROSECOND],
             "y": [up.begin, up.room],
             "low": graph.low,

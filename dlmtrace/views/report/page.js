@@ -30,6 +30,10 @@ function timeOfDay(microseconds, digits) {
   return parts.join(":") + (digits ? "." + rest : "");
 }
 
+function dateAndTime(date, microseconds) {
+  return new Date(date * 864e5 + Math.floor(microseconds / 1e3)).toISOString().slice(5, 16).replace("T", " ");
+}
+
 class Plot {
   constructor(figure) {
     this.figure = figure;
@@ -130,7 +134,8 @@ class Plot {
       const x = MARGIN.left + this.place(t - data.day, 0)[0];
       drawn.push(make("path", {class: "grid", d: `M${x} ${MARGIN.top}v${h}`}));
       const near = Math.min(Math.max(x, MARGIN.left - 10), MARGIN.left + w - 30);
-      drawn.push(make("text", {x: near, y: MARGIN.top + h + 34, "text-anchor": "middle"}, timeOfDay(t, digits)));
+      drawn.push(make("text", {x: near, y: MARGIN.top + h + 34, "text-anchor": "middle"},
+        until - from > 864e8 ? dateAndTime(data.date, t) : timeOfDay(t, digits)));
     }
     drawn.push(make("text", {x: MARGIN.left + w, y: MARGIN.top + h + 48, "text-anchor": "end"}, this.unit));
     this.axes.replaceChildren(...drawn);
@@ -223,9 +228,14 @@ class Plot {
     const marks = data.marks.filter(mark => Math.abs(this.place(mark[0], 0)[0] - px) < 6);
     if (marks.length && px >= 0 && px <= this.size[0]) {
       const lines = marks.slice(0, 4).map(mark =>
-        `${mark[1]} ${mark[4]}\n${this.packet(mark[2], mark[3])}, ${timeOfDay(mark[0] + data.day, 6)}`);
+        `${mark[1]} ${mark[4]}\n${this.packet(mark[2], mark[3])}, ${this.moment(mark[0])}`);
       this.tell(event, lines.join("\n"));
     } else told.hidden = true;
+  }
+
+  moment(time) {
+    const {data} = this, of_day = timeOfDay(time + data.day, 6);
+    return data.span > 864e8 ? `${dateAndTime(data.date, time + data.day).slice(0, 5)} ${of_day}` : of_day;
   }
 
   packet(number, file) {
@@ -240,7 +250,7 @@ class Plot {
     lines.push(kind === 2 ? `ACK ${number}: everything before it has arrived` :
       kind === 3 ? `frame ${number + 1} of the stream` : `${number} ${KINDS[kind]}`);
     if (data.texts[data.s[i]]) lines.push(data.texts[data.s[i]]);
-    lines.push(`${timeOfDay(data.t[i] + data.day, 6)} on c${data.c[i] + 1}`);
+    lines.push(`${this.moment(data.t[i])} on c${data.c[i] + 1}`);
     if (data.m[i]) lines.push(`and ${data.m[i]} more until the next point`);
     return lines.join("\n");
   }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,14 +31,17 @@ def verdict(run: Run, findings: Sequence[Finding], places: Places) -> Verdict:
     grave = [finding for finding in findings if severity(finding) != "note"]
     gravest = [finding for finding in grave if severity(finding) == severity(grave[0])]
     codes = list(dict.fromkeys(finding.code for finding in gravest))
-    codes.sort(key=lambda code: _FIRST.index(code) if code in _FIRST else len(_FIRST))
+    codes.sort(key=lambda code: (code.startswith("CAP"), _FIRST.index(code) if code in _FIRST else len(_FIRST)))
     return Verdict(
         headline(run.outcome)[0], _sentence(run, gravest, codes, places), summary_line(run), _advice(codes[:ADVISED])
     )
 
 
-_FIRST = ("SEQ211", "CON401", "SEQ202", "CON408")
-"""Codes that tell best what happened to locks, where there are several of the same severity."""
+_FIRST = ("SEQ211", "CON401", "SEQ202", "CON408", "CAP902", "CAP901", "CAP908", "CAP907", "CAP904")
+"""Codes that tell best what happened, where there are several of the same severity; those on the capture come last."""
+
+
+_REFERENCE = re.compile("As for [A-Z]{3}[0-9]{3}|See what made it necessary")
 
 
 def _advice(codes: Sequence[str]) -> list[tuple[str, str]]:
@@ -46,6 +50,8 @@ def _advice(codes: Sequence[str]) -> list[tuple[str, str]]:
     advice = []
     for code in codes:
         sentences = [each for each in CATALOGUE[code].advice.split(". ") if each.rstrip(".") not in said]
+        if sentences and _REFERENCE.match(sentences[0]):
+            continue  # to the advice for another code
         said.update(each.rstrip(".") for each in sentences)
         if sentences:
             advice.append((code, ". ".join(sentences)))
@@ -72,6 +78,10 @@ def _sentence(run: Run, gravest: Sequence[Finding], codes: Sequence[str], places
     level: Severity = severity(told)
     more = f", and {many(others, f'more {level}')}" if others else ""
     message = told.message.partition(": ")[2] if told.code in VERDICT_CODES else told.message
+    if told.code.startswith("CAP"):
+        return (
+            f"Nothing shows that anything went wrong, but the capture does not hold everything: {where}{message}{more}."
+        )
     if level == "error":
         return f"The lock service was or will be damaged: {where}{message}{more}."
     return f"No damage is proven, but there is something to look at: {where}{message}{more}."
