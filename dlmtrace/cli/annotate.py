@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from dlmtrace.cli.analyze import Dialect, Dialects, Ignore, Level, MinSeverity, Nodes, Select, selected
+from dlmtrace.cli.arguments import bad
 from dlmtrace.cli.node_names import node_names
 from dlmtrace.cli.options import AnyPort, Ports
 from dlmtrace.views.times import TimeFormat
@@ -63,8 +64,11 @@ def annotate(
     from dlmtrace.views.terminal import Terminal
 
     codes = selected(select or [], ignore or [])
+    output = output.resolve()
     if output.exists() and file != "-" and os.path.exists(file) and output.samefile(file):
         raise typer.BadParameter("it is the capture itself", param_hint="--output")
+    if output.exists() and not output.is_file():
+        raise bad("--output", str(output), "a file that can be replaced")
     with _twice_readable(file, output.parent) as path, _written_whole(output) as unfinished:
         trace = Trace([path], frozenset(port or (PORT,)), any_port)
         analysis, counts = Analysis(dialect.value), FrameCounts()

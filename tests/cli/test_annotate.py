@@ -1,6 +1,7 @@
 """Annotated captures: tshark shows the findings on their packets, and editcap gets the input's packets back."""
 
 import json
+import os
 import re
 import struct
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from command_result import Result
 from evidence import CAPTURE_FILES, capture_bytes, capture_path
-from oracles.packets import struct_packets
+from oracles.packets import Packet, struct_packets
 from oracles.pcapng_blocks import block, counter, enhanced, interface, obsolete, section, simple, statistics
 
 Run = Callable[..., Result]
@@ -105,9 +106,15 @@ def blocks(order: str, data: bytes) -> list[bytes]:
     return found
 
 
+def parts(packet: Packet) -> tuple[int, int, int, int]:
+    """What a record of a pcap file begins with."""
+    seconds, rest = divmod(packet.time or 0, 10**9)
+    return seconds, rest // MICROSECOND, packet.captured, packet.length
+
+
 def as_pcapng(order: str, pack: Callable[[int, bytes], bytes]) -> bytes:
     """RECORDS in a section with more than dlmtrace knows of; ``pack`` makes the block of the packet RESUMED."""
-    parts = [
+    written = [
         section(order, (2, b"some hardware"), (1, b"of the lab")),
         interface(order, 1, 0, (2, b"eth7"), (0xABC, b"unheard of")),
         interface(order, 1, 65535, (2, b"eth8"), (9, b"\x06")),
@@ -117,10 +124,10 @@ def as_pcapng(order: str, pack: Callable[[int, bytes], bytes]) -> bytes:
         assert packet.time
         stamp = packet.time // MICROSECOND
         ours = pack(stamp, data) if packet.number == RESUMED else enhanced(order, packet.number % 2, stamp, data)
-        parts.append(ours)
-    parts.append(statistics(order, 0, 0, (4, counter(order, len(RECORDS)))))
-    parts.append(block(order, 0xBAD, b"a custom one"))
-    return b"".join(parts)
+        written.append(ours)
+    written.append(statistics(order, 0, 0, (4, counter(order, len(RECORDS)))))
+    written.append(block(order, 0xBAD, b"a custom one"))
+    return b"".join(written)
 
 
 @pytest.mark.parametrize("order", "<>")
@@ -209,6 +216,28 @@ class TestAnyInput:
         assert dlmtrace("annotate", capture, "-o", output).status == 0
         assert struct_packets(as_pcap(output)) == RECORDS
 
+    def test_the_modified_kind(self, dlmtrace: Run, tmp_path: Path) -> None:
+        capture, output = tmp_path / "capture.pcap", tmp_path / "annotated.pcapng"
+        records = [struct.pack("<4IIHBB", *parts(packet), 3, 0x0800, 0, 0) + data for packet, data in RECORDS]
+        capture.write_bytes(struct.pack("<IHHiIII", 0xA1B2CD34, 2, 4, 0, 0, 262144, 1) + b"".join(records))
+        assert dlmtrace("annotate", capture, "-o", output).status == 0
+        assert struct_packets(as_pcap(output)) == RECORDS
+
+    def test_sections_of_either_byte_order(self, dlmtrace: Run, tmp_path: Path) -> None:
+        capture, output = tmp_path / "capture.pcapng", tmp_path / "annotated.pcapng"
+        sections = [
+            section(order)
+            + interface(order, 1, 0)
+            + b"".join(enhanced(order, 0, (packet.time or 0) // MICROSECOND, data) for packet, data in records)
+            for order, records in (("<", RECORDS[:800]), (">", RECORDS[800:]))
+        ]
+        capture.write_bytes(b"".join(sections))
+        assert dlmtrace("annotate", capture, "-o", output).status == 0
+        expected = codes_found(dlmtrace("analyze", capture, "--format", "json"))
+        assert codes_shown(output) == expected
+        assert RESUMED in expected
+        assert struct_packets(as_pcap(output)) == RECORDS
+
     def test_a_file_that_ends_early(self, dlmtrace: Run, tmp_path: Path) -> None:
         capture, output = tmp_path / "cut.pcap", tmp_path / "annotated.pcapng"
         capture.write_bytes(capture_bytes(RESET)[:-7])
@@ -216,6 +245,23 @@ class TestAnyInput:
         before = struct_packets(capture_bytes(RESET))
         assert struct_packets(as_pcap(output)) == before[:-1]
         assert codes_shown(output)[len(before) - 1]["CAP907"] == 1
+
+
+def test_memory_does_not_grow_with_the_capture(tmp_path: Path) -> None:
+    script = (
+        "import os, re, sys\n"
+        "from dlmtrace.views.annotated import write_annotated\n"
+        "with open(os.devnull, 'wb') as target:\n"
+        "    write_annotated(sys.argv[1], os.path.getsize(sys.argv[1]), target, '', {7: ['here']})\n"
+        "print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])\n"
+    )
+    data = capture_bytes("big-3.2-tcp.n1.ring.pcap")
+    peaks = []
+    for times in (1, 5):  # 20 MB, 100 MB
+        (tmp_path / "big.pcap").write_bytes(data[:FILE_HEADER] + times * data[FILE_HEADER:])
+        command = [sys.executable, "-c", script, tmp_path / "big.pcap"]
+        peaks.append(int(subprocess.run(command, capture_output=True, check=True, timeout=60).stdout))
+    assert peaks[1] < peaks[0] + 8 * 1024  # KiB
 
 
 class TestTheWhole:
@@ -242,6 +288,13 @@ class TestMistakes:
         assert result.status == 2
         assert "it is the capture itself" in result.err
         assert capture.read_bytes() == capture_bytes(RESET)
+
+    def test_what_is_no_file_is_not_replaced(self, dlmtrace: Run, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        result = dlmtrace("annotate", capture_path(RESET), "-o", tmp_path / "pipe")
+        assert result.status == 2
+        assert "is not a file that can be replaced" in result.err
+        assert (tmp_path / "pipe").is_fifo()
 
     def test_nothing_is_left_of_what_could_not_be_read(self, dlmtrace: Run, tmp_path: Path) -> None:
         (tmp_path / "text").write_text("no capture at all")
