@@ -76,11 +76,7 @@ class Graph:
     losses: list[Loss] = field(default_factory=list)
     stalls: list[Stall] = field(default_factory=list)
     doubts: list[Doubt] = field(default_factory=list)
-
-    @property
-    def empty(self) -> bool:
-        """Is there nothing to draw?"""
-        return not len(self.points)
+    unplaced: int = 0  # frames that are not drawn: their number is nonsense (SEQ210)
 
     def carried(self) -> list[tuple[int, int, int]]:
         """Which connection (index) carried the frames, from when to when (ns), in order."""
@@ -163,7 +159,9 @@ def graph(
     start, until = (int(times.min()), int(times.max())) if len(times) else (0, 0)
     name = places.stream(series.sender, series.receiver)
     low, high = _extent(points, losses)
-    return Graph(name, series.numbered, points, marks, start, until, low, high, notes, losses, stalls, doubts)
+    return Graph(
+        name, series.numbered, points, marks, start, until, low, high, notes, losses, stalls, doubts, series.unplaced
+    )
 
 
 def closeup(whole: Graph, reconnect: Reconnect) -> Graph:

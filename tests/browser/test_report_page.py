@@ -15,6 +15,7 @@ Report = Callable[[str], Path]
 
 HOSTILE = b"<script>document.title='taken'</script>"
 CLOSING = b"</script><img src=x onerror=alert(1)>"
+BYTES = b"\x00\xff\\" + "\u202e".encode()
 
 
 # What it says.
@@ -177,8 +178,15 @@ def test_the_policy_stops_what_does_not_belong_to_the_page(browser: Browser, rep
     assert not [address for address in browser.requests() if address.startswith("https")]
 
 
-@pytest.mark.parametrize("name", [HOSTILE, CLOSING])
-def test_names_from_the_wire_and_elsewhere_stay_text(browser: Browser, tmp_path: Path, name: bytes) -> None:
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (HOSTILE, "<script>document.title='taken'</script>"),
+        (CLOSING, "</script><img src=x onerror=alert(1)>"),
+        (BYTES, r"\x00\xff\\\xe2\x80\xae"),
+    ],
+)
+def test_names_from_the_wire_and_elsewhere_stay_text(browser: Browser, tmp_path: Path, name: bytes, shown: str) -> None:
     capture, page = tmp_path / "<img src=x onerror=alert(2)>.pcap", tmp_path / "report.html"
     names = tmp_path / "names"
     names.write_text("1 <b>one</b>\n")
@@ -194,12 +202,23 @@ def test_names_from_the_wire_and_elsewhere_stay_text(browser: Browser, tmp_path:
     browser.alive("g1-2")
     first = browser.run("const {t, day} = plots.get('g1-2').data; return t[0] + day")
     told = browser.point_at("g1-2", first, 0)
-    assert name.decode() in told
+    assert f"OPTS/MSG REQUEST {shown}" in told.splitlines()
     assert "packet 8" in told  # SYN, SYN ACK, ACK, STATUS, its ACK, the reply, its ACK, and this
     assert browser.run("return document.querySelectorAll('img, #cluster td b').length") == 0
     assert "<b>one</b>" in browser.text("#cluster")
     assert "<img src=x onerror=alert(2)>.pcap" in browser.text(".files")
     assert "taken" not in browser.driver.title
+    assert browser.complaints() == []
+
+
+def test_without_dlm_there_is_a_page_that_says_so(browser: Browser, tmp_path: Path) -> None:
+    capture, page = tmp_path / "web.pcap", tmp_path / "web.html"
+    with Network(capture) as network:
+        connection = network.connect(network.node(1, "10.0.0.1"), network.node(2, "10.0.0.2"), port=80)
+        connection.close()
+    write_report([str(capture)], page)
+    browser.open(page)
+    assert browser.text("h1") == "UNDECIDED There is no DLM in this capture."
     assert browser.complaints() == []
 
 

@@ -15,7 +15,6 @@ from dlmtrace.views.graph import MARK_NAMES, Graph
 from dlmtrace.views.graph_svg import Picture, drawing
 from dlmtrace.views.report.markup import Markup, element
 from dlmtrace.views.scale import DAY
-from dlmtrace.wire.names import escape
 
 _MICROSECOND = 1000
 _NUMBER = (1 << PACKET_BITS) - 1
@@ -84,7 +83,7 @@ class Graphs:
         for place in graph.points["text"][order].tolist():
             if place not in kept and room > 0:
                 kept[place] = len(texts)
-                texts.append(escape(self._texts[place]))
+                texts.append(self._texts[place])
                 room -= len(texts[-1]) + 3
         return texts, [kept.get(place, 0) for place in graph.points["text"].tolist()]
 

@@ -14,8 +14,11 @@ Markup = NewType("Markup", str)
 
 
 def text(words: str) -> Markup:
-    """Words from anywhere, the wire included: control characters and direction marks are shown, not obeyed."""
-    return Markup(escape(names.escape(words)))
+    """Words from anywhere, the wire included: control characters and direction marks are shown, not obeyed.
+
+    Backslashes stay: names from the wire come with theirs doubled.
+    """
+    return Markup(escape("".join(letter if letter.isprintable() else names.escape(letter) for letter in words)))
 
 
 def prose(sentence: str) -> Markup:

@@ -83,7 +83,6 @@ def _hash(content: str) -> str:
 class _Page:
     def __init__(self, report: Report, names: str) -> None:
         self._run, self._places, self._names = report.run, report.places, names
-        self._collector = report.collector
         self._findings = report.findings
         self._text = AnalysisText(Terminal(), report.places)
         reconnects = report.run.analysis.reconnects
@@ -91,7 +90,7 @@ class _Page:
         drawable = [series for series in report.collector.series if len(series.points)]
         grave = {(sender, receiver) for sender, receiver, _ in report.run.outcome.grave}
         drawable.sort(key=lambda each: (each.sender, each.receiver) not in grave)
-        self._hidden_graphs = max(len(drawable) - GRAPHS, 0)
+        self._hidden_graphs = max(len(drawable) - GRAPHS, 0) + report.collector.more_streams
         rows = list(enumerate(self._findings[:FINDINGS]))
         shown = max(len(drawable[:GRAPHS]), 1)
         self._graphs: dict[tuple[int, int], Graph] = {
@@ -175,6 +174,9 @@ class _Page:
             yield figure
             for epoch in stream.epochs if stream is not None else ():
                 yield element("p", text(describe(epoch)), class_="epoch")
+            if whole.unplaced:
+                words = f"{many(whole.unplaced, 'frame')} with a nonsensical number (SEQ210) not drawn"
+                yield element("p", text(words), class_="epoch")
         if self._hidden_graphs:
             yield element("p", text(f"{many(self._hidden_graphs, 'more stream')}: see dlmtrace graph."))
 
