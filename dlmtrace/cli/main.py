@@ -14,6 +14,8 @@ from dlmtrace.cli.analyze import EXAMPLES as ANALYZE_EXAMPLES
 from dlmtrace.cli.analyze import analyze
 from dlmtrace.cli.annotate import EXAMPLES as ANNOTATE_EXAMPLES
 from dlmtrace.cli.annotate import annotate
+from dlmtrace.cli.browse import EXAMPLES as BROWSE_EXAMPLES
+from dlmtrace.cli.browse import browse
 from dlmtrace.cli.decode import EXAMPLES as DECODE_EXAMPLES
 from dlmtrace.cli.decode import decode
 from dlmtrace.cli.explain import EXAMPLES as EXPLAIN_EXAMPLES
@@ -58,6 +60,7 @@ app.command(epilog=LADDER_EXAMPLES)(ladder)
 app.command(epilog=LIVE_EXAMPLES)(live)
 app.command(epilog=EXPORT_EXAMPLES)(export)
 app.command(epilog=QUERY_EXAMPLES)(query)
+app.command(epilog=BROWSE_EXAMPLES)(browse)
 
 
 def _print_version(wanted: bool) -> None:
