@@ -48,7 +48,7 @@ class LiveCapture:
         except OSError:
             raise UnusableInput("libpcap is missing; install it (Debian, Ubuntu: apt install libpcap0.8)") from None
         self.failure: str | None = None
-        self.dropped = 0  # packets that the kernel had no room for; known when the capture is over
+        self.dropped = 0  # packets that the kernel had no room for
         self._libpcap: Any = libpcap
         self._interface = interface
         self._over = threading.Event()
@@ -137,6 +137,7 @@ class LiveCapture:
         dump = cast(libpcap.pcap_dump, libpcap.pcap_handler)
         dumper = cast(self._dumper, POINTER(c_ubyte))
         descriptor = libpcap.pcap_get_selectable_fd(handle)
+        counts = libpcap.pcap_stat()
         going = True
         while going:
             going = not self._over.is_set()  # after the end, once more for what is left
@@ -145,9 +146,8 @@ class LiveCapture:
                 self.failure = f"the capture ended: {self._error()}"
                 break
             libpcap.pcap_dump_flush(self._dumper)
-        counts = libpcap.pcap_stat()
-        if libpcap.pcap_stats(handle, byref(counts)) == 0:
-            self.dropped = counts.ps_drop
+            if libpcap.pcap_stats(handle, byref(counts)) == 0:
+                self.dropped = counts.ps_drop
         libpcap.pcap_dump_close(self._dumper)
         libpcap.pcap_close(handle)
 

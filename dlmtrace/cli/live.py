@@ -91,7 +91,9 @@ def live(
         analysis, counts = Analysis(dialect.value), FrameCounts()
         places = Places(terminal, times, trace.capture.files, names)
         text = AnalysisText(terminal, places)
-        view = None if terminal.width is None else LiveView(interface, trace, analysis, counts, places)
+        view = None
+        if terminal.width is not None:
+            view = LiveView(interface, trace, analysis, counts, places, lambda: source.dropped)
         output = Following(text) if view is None else Screen(text, view)
         intake = Intake(analysis, output, codes, min_severity.value, None)
         with nullcontext() if view is None else view.shown(intake.outcome, terminal.colours):

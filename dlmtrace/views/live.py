@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
 from typing import NamedTuple
@@ -54,13 +54,25 @@ class _Row(NamedTuple):
 
 
 class LiveView:
-    """Draws itself on a rich console; hold ``lock`` while what it shows changes."""
+    """Draws itself on a rich console; hold ``lock`` while what it shows changes.
 
-    def __init__(self, interface: str, trace: Trace, analysis: Analysis, counts: FrameCounts, places: Places) -> None:
+    ``dropped()`` is the number of packets that the kernel had no room for.
+    """
+
+    def __init__(
+        self,
+        interface: str,
+        trace: Trace,
+        analysis: Analysis,
+        counts: FrameCounts,
+        places: Places,
+        dropped: Callable[[], int],
+    ) -> None:
         self.lock = Lock()
         self._interface = escape(interface)
         self._trace, self._analysis, self._counts = trace, analysis, counts
         self._places = places
+        self._dropped = dropped
         self._outcome = Outcome()
         self._findings: deque[Finding] = deque(maxlen=FINDINGS)
         self._began = time.monotonic()
@@ -98,6 +110,8 @@ class LiveView:
         line = Text(self._interface, style="bold")
         told = f"  {hours}:{minutes:02}:{seconds:02}  {many(packets, 'packet')}  {many(self._counts.total, 'frame')}"
         line.append(told, style="not bold")
+        if dropped := self._dropped():
+            line.append(f"  {dropped} dropped", style="red")
         return line
 
     def _table(self, rows: list[_Row], width: int) -> Table:

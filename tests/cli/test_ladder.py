@@ -174,7 +174,8 @@ class TestTerminal:
         assert "\x1b[1;31m" in output  # what is lost, bold and red
         assert {"36", "32"} <= set(re.findall(r"\x1b\[(3\d)m", output))  # two connections
 
-    def test_too_many_nodes_for_it(self) -> None:
+    def test_too_many_nodes_for_it(self, require_tool: Callable[[str], str]) -> None:
+        require_tool("script")
         command = [sys.executable, "-c", "from dlmtrace.cli.main import main; main()", "ladder"]
         script = f"stty cols 40; {' '.join(command[:2])} '{command[2]}' ladder {path('recovery-locks-3node')} -c 200"
         shown = subprocess.run(["script", "-qec", script, "/dev/null"], capture_output=True, text=True, timeout=60)

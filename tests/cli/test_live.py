@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from evidence import capture_bytes
 from oracles.packets import struct_packets
-from scapy.layers.inet import IP, UDP, fragment
+from scapy.layers.inet import IP, TCP, UDP, fragment
 from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Raw
 
@@ -23,20 +23,27 @@ FILE = "rst-6.12-tcp.pcap"
 FRAMES = 17_133  # captures/rst-6.12-tcp.json
 DLMTRACE = [sys.executable, "-c", "from dlmtrace.cli.main import main; main()"]
 REPLAY = Path(__file__).with_name("replay.py")
-AS_ROOT = [] if os.geteuid() == 0 else ["sudo", "-n"]
 PATIENCE = 60
-TCP = 6
+TCP_PROTOCOL = 6
 
 
 class Namespace:
-    """A network namespace with the interfaces ``wire`` and ``tap``, the two ends of a veth pair."""
+    """A network namespace with the interfaces ``wire`` and ``tap``, the two ends of a veth pair.
+
+    It lives as long as the process that holds it.  Who is not root is root in a user namespace around it.
+    """
 
     def __init__(self) -> None:
-        self.name = f"dlmtrace{os.getpid()}"
+        script = "echo made; exec sleep infinity"
+        command = ["unshare", *(["--map-root-user"] if os.geteuid() else []), "--net", "sh", "-c", script]
+        self.holder = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert self.holder.stdout
+        self.made = self.holder.stdout.readline() == "made\n"
 
     def command(self, *arguments: object) -> list[str]:
         """A command that runs inside."""
-        return [*AS_ROOT, "ip", "netns", "exec", self.name, *map(str, arguments)]
+        users = ["--user", "--preserve-credentials"] if os.geteuid() else []
+        return ["nsenter", "--target", str(self.holder.pid), *users, "--net", *map(str, arguments)]
 
     def run(self, *arguments: object) -> str:
         done = subprocess.run(self.command(*arguments), capture_output=True, text=True, timeout=PATIENCE, check=True)
@@ -49,11 +56,11 @@ class Namespace:
 
 @pytest.fixture(scope="module")
 def namespace(require_tool: Callable[[str], str]) -> Iterator[Namespace]:
-    require_tool("ip")
+    for tool in ("ip", "unshare", "nsenter"):
+        require_tool(tool)
     inside = Namespace()
-    made = subprocess.run([*AS_ROOT, "ip", "netns", "add", inside.name], capture_output=True, text=True)
-    if made.returncode:
-        reason = f"no network namespace can be made here: {made.stderr.strip()}"
+    if not inside.made:
+        _, reason = inside.holder.communicate(timeout=PATIENCE)
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
@@ -63,7 +70,8 @@ def namespace(require_tool: Callable[[str], str]) -> Iterator[Namespace]:
             inside.run("ip", "link", "set", interface, "mtu", 65535, "up")  # captures hold segments before segmentation
         yield inside
     finally:
-        subprocess.run([*AS_ROOT, "ip", "netns", "del", inside.name], check=True)
+        inside.holder.kill()
+        inside.holder.communicate(timeout=PATIENCE)
 
 
 def until(happened: Callable[[], bool]) -> None:
@@ -95,7 +103,7 @@ class Live:
 
 def dlm_packets(capture: bytes) -> list[bytes]:
     """What the filter is to let through."""
-    return [data for _, data in struct_packets(capture) if data[12:14] == b"\x08\x00" and data[23] == TCP]
+    return [data for _, data in struct_packets(capture) if data[12:14] == b"\x08\x00" and data[23] == TCP_PROTOCOL]
 
 
 def followed(path: Path) -> tuple[int, list[str]]:
@@ -144,6 +152,22 @@ def test_all_interfaces_and_a_full_disk(
     assert f" {FRAMES} frames " in (tmp_path / "out").read_text().splitlines()[-4]
     message = "dlmtrace: any: /dev/full: No space left on device; the rest is not written there\n"
     assert (tmp_path / "err").read_text() == message
+
+
+def test_packets_that_the_kernel_had_no_room_for(namespace: Namespace, tmp_path: Path) -> None:
+    packet = bytes(Ether() / IP(src="10.0.0.1", dst="10.0.0.2") / TCP(sport=1, dport=21064) / Raw(bytes(60_000)))
+    record = struct.pack("<4I", 1, 0, len(packet), len(packet)) + packet
+    header = capture_bytes(FILE)[:24]
+    (tmp_path / "large.pcap").write_bytes(header + 800 * record)  # 48 MB
+    live = Live(namespace, tmp_path)
+    os.kill(live.process.pid, signal.SIGSTOP)
+    namespace.replay(tmp_path / "large.pcap", 1_000_000)
+    os.kill(live.process.pid, signal.SIGCONT)
+    until(lambda: live.captured() > 0)
+    live.end()
+    dropped = re.search(r"CAP908 .*tap: the kernel had no room for (\d+) packets", live.out.read_text())
+    assert dropped
+    assert int(dropped[1]) == 800 - live.captured()
 
 
 def test_an_interface_that_goes_away(namespace: Namespace, tmp_path: Path) -> None:

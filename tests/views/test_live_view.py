@@ -22,12 +22,12 @@ from dlmtrace.views.terminal import Terminal
 from dlmtrace.views.times import TimeFormat
 
 
-def screen(path: Path, width: int, height: int, upto: int | None = None) -> list[str]:
+def screen(path: Path, width: int, height: int, upto: int | None = None, dropped: int = 0) -> list[str]:
     """What is shown when the packets up to ``upto`` have come."""
     trace, analysis, counts = Trace([str(path)]), Analysis(), FrameCounts()
     trace.capture = Capture([path], WINDOW if upto is None else 4096)
     places = Places(Terminal(width), TimeFormat.UTC, trace.capture.files, {})
-    view, outcome = LiveView("eth0", trace, analysis, counts, places), Outcome()
+    view, outcome = LiveView("eth0", trace, analysis, counts, places, lambda: dropped), Outcome()
     console = Console(file=io.StringIO(), width=width, height=height)
     with view.shown(outcome, colours=False):
         for batch in trace.batches():
@@ -52,6 +52,12 @@ def test_a_stream_that_stands_still(width: int) -> None:
     assert f"stands at {waited_for}" in stream
     assert ("3.2" in stream) == (width == 140)
     assert max(map(len, lines)) <= width
+
+
+def test_what_the_kernel_had_no_room_for() -> None:
+    path = capture_path("clean-3.2-tcp.pcap")
+    assert screen(path, 80, 24, dropped=7)[0].endswith("frames  7 dropped")
+    assert screen(path, 80, 24)[0].endswith("frames")
 
 
 def test_only_the_last_findings_have_room() -> None:
