@@ -16,8 +16,6 @@ from dlmtrace.cli.annotate import EXAMPLES as ANNOTATE_EXAMPLES
 from dlmtrace.cli.annotate import annotate
 from dlmtrace.cli.browse import EXAMPLES as BROWSE_EXAMPLES
 from dlmtrace.cli.browse import browse
-from dlmtrace.cli.browse import EXAMPLES as BROWSE_EXAMPLES
-from dlmtrace.cli.browse import browse
 from dlmtrace.cli.decode import EXAMPLES as DECODE_EXAMPLES
 from dlmtrace.cli.decode import decode
 from dlmtrace.cli.explain import EXAMPLES as EXPLAIN_EXAMPLES
@@ -62,7 +60,6 @@ app.command(epilog=LADDER_EXAMPLES)(ladder)
 app.command(epilog=LIVE_EXAMPLES)(live)
 app.command(epilog=EXPORT_EXAMPLES)(export)
 app.command(epilog=QUERY_EXAMPLES)(query)
-app.command(epilog=BROWSE_EXAMPLES)(browse)
 app.command(epilog=BROWSE_EXAMPLES)(browse)
 
 
