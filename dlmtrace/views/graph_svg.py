@@ -155,7 +155,7 @@ def drawing(picture: Picture, style: str = "", title: str = "", legend: bool = F
         f'<g class="tags">{"".join(_tags(picture))}</g>',
     ]
     if title:
-        parts.append(f'<text class="title" x="{LEFT}" y="17">{escape(title)}</text>')
+        parts.append(f'<text class="title" x="{LEFT}" y="14">{escape(title)}</text>')
     if legend:
         parts.append("".join(_legend(picture)))
     parts.append("</svg>")
@@ -332,8 +332,10 @@ def _legend(picture: Picture) -> Iterator[str]:
         entries.append(("ack", "acknowledged"))
     if picture.graph.losses:
         entries.append(("lost", "lost"))
-    x = picture.width - RIGHT - sum(len(text) * _LETTER + 26 for _, text in entries)
+    x = picture.width - RIGHT - sum(len(text) * _LETTER + 36 for _, text in entries)
     for name, text in entries:
-        yield f'<g class="world"><path class="{name}" d="M{x:g} 13h{"14" if name == "ack" else ".01"}"/></g>'
-        yield f'<text x="{x + (18 if name == "ack" else 9):g}" y="17">{text}</text>'
-        x += len(text) * _LETTER + 26
+        path = f"M{x + 7:g} 8h.01" if name != "ack" else f"M{x:g} 8h14"
+        signs = [name, "heart"] if name == "lost" else [name]
+        yield f'<g class="world">{"".join(each for sign in signs for each in _path(sign, path))}</g>'
+        yield f'<text x="{x + 19:g}" y="12">{text}</text>'
+        x += len(text) * _LETTER + 36

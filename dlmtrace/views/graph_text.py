@@ -100,7 +100,7 @@ def _framed(graph: Graph, canvas: _Canvas, across: Scale, up: Scale, terminal: T
     for row, text in enumerate(canvas.rows(terminal)):
         yield f"{labels.get(canvas.height - 1 - row, ''):>{_GUTTER - 2}} │{text}"
     times = " " * canvas.width
-    for time, text in time_ticks(graph.start, graph.until, canvas.width // 20):
+    for time, text in time_ticks(graph.start, graph.until, max(canvas.width // 14, 2)):
         place = int(across.place(time)) // 2
         if place + len(text) <= canvas.width:
             times = times[:place] + text + times[place + len(text) :]

@@ -57,6 +57,15 @@ class Browser:
 
     def point_at(self, figure: str, time: float, number: int) -> str:
         """Move the mouse to a time (µs of the day) and a number in a graph; what is told there."""
+        self.mouse("mouseMoved", *self.place(figure, time, number))
+        return self.told()
+
+    def told(self) -> str:
+        """What is told beside the pointer; empty when nothing is."""
+        return str(self.run("return told.hidden ? '' : told.textContent"))
+
+    def place(self, figure: str, time: float, number: int) -> tuple[float, float]:
+        """Where in the window a time (µs of the day) and a number are."""
         self.alive(figure)
         x, y = self.run(
             """const plot = plots.get(arguments[0]), box = plot.svg.getBoundingClientRect();
@@ -66,12 +75,18 @@ class Browser:
             time,
             number,
         )
-        self.mouse("mouseMoved", x, y)
-        return str(self.run("return told.hidden ? '' : told.textContent"))
+        return x, y
 
     def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
         """An event of a real mouse at this place of the window."""
         self.driver.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, **more})
+
+    def touch(self, *moments: list[tuple[float, float]]) -> None:
+        """Fingers on the glass at these places, one moment after the other, then lifted."""
+        for kind, fingers in zip(["touchStart", *["touchMove"] * len(moments)], moments, strict=False):
+            points = [{"x": x, "y": y, "id": finger} for finger, (x, y) in enumerate(fingers)]
+            self.driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        self.driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
     def requests(self) -> list[str]:
         """Addresses that the page asked for since the last time, but for those that its policy stopped."""

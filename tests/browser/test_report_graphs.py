@@ -44,6 +44,25 @@ def test_pointing_at_a_frame_tells_its_packet(browser: Browser, report: Report) 
     assert told[3].endswith("on c4")
 
 
+def test_on_a_phone_a_tap_tells_the_packet_and_two_fingers_zoom(browser: Browser, report: Report) -> None:
+    browser.open(report("rst-3.2-tcp.pcap"), width=390, height=800)
+    moment = (5 * 3600 + 13 * 60 + 36.550815) * SECOND  # of packet 1599, as above
+    browser.touch([browser.place("r1", moment, 797)])
+    assert browser.told().splitlines()[:2] == ["packet 1599", "797 sent again"]
+    browser.touch([(200, 5)])
+    assert browser.told() == ""
+    whole = zoomed(browser, "g1-2")
+    left, top, _ = plot_box(browser)
+    middle, height = left + 140, top + 100
+    browser.touch(
+        [(middle - 30, height), (middle + 30, height)],
+        [(middle - 60, height), (middle + 30, height)],
+        [(middle - 60, height), (middle + 60, height)],
+    )
+    near = zoomed(browser, "g1-2")
+    assert 0.4 < (near[1] - near[0]) / (whole[1] - whole[0]) < 0.6  # twice as far apart
+
+
 def test_pointing_at_a_line_tells_what_it_is(browser: Browser, report: Report) -> None:
     browser.open(report("rst-stall-6.12-tcp.pcap"))
     # r13 of the analysis: packet 38691 is the RST that ended c12

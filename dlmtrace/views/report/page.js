@@ -295,7 +295,7 @@ class Plot {
     for (const name of ["pointerup", "pointercancel", "pointerleave"])
       this.svg.addEventListener(name, event => {
         this.pointers.delete(event.pointerId);
-        if (name === "pointerleave") {
+        if (name === "pointerleave" && event.pointerType === "mouse") {
           told.hidden = true;
           this.over.replaceChildren();
         }
@@ -327,6 +327,11 @@ class Plot {
     });
   }
 }
+
+// What a finger asked for stays until it taps elsewhere.
+document.addEventListener("pointerdown", event => {
+  if (!event.target.closest("svg.graph")) told.hidden = true;
+});
 
 const plots = new Map();
 const plotOf = figure => {
