@@ -62,6 +62,8 @@ def graph(
         form = PictureFormat(output.suffix.lower())
     if form is PictureFormat.PNG:
         require("graph -o FILE.png", "png", "resvg_py")
+    if output is not None:
+        output.parent.stat()  # a directory that is not there is told before the capture is read
     pair = stream_of(stream)
     if pair is None:
         raise bad("--stream", stream, "two node ids, such as 1-2 or 1→2")

@@ -37,6 +37,7 @@ def report(
     from dlmtrace.views.report.verdict import verdict
     from dlmtrace.wire.names import escape
 
+    output.parent.stat()  # a directory that is not there is told before the capture is read
     studied = study(files, port, any_port, dialect.value, nodes)
     made = page(Report(studied.run, studied.collector, studied.findings, studied.places))
     if str(output) == "-":

@@ -1,19 +1,22 @@
 """The series of real captures hold the frames that a second reader of them finds, with the numbers of the analysis."""
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 from evidence import capture_bytes, capture_path, stand_alone_counter
 
 from dlmtrace.capture.source import WINDOW, Capture
+from dlmtrace.craft import Network, ack, opts, request, status, status_reply
 from dlmtrace.framing.frames import FrameBatch
 from dlmtrace.pipeline import Trace
 from dlmtrace.streams import collector as collecting
 from dlmtrace.streams.analysis import Analysis
 from dlmtrace.streams.collector import Collector
-from dlmtrace.streams.series import ACK, BARE, LEFT_OUT, RESENT, RESET, Series
+from dlmtrace.streams.series import ACK, BARE, HOLE, LEFT_OUT, RESENT, RESET, SENT, Series
 
 NUMBERED, ACKNOWLEDGEMENT = 3, 4
 """h_cmd"""
@@ -26,10 +29,14 @@ def collected(file: str, window: int = WINDOW) -> dict[tuple[int, int], Series]:
 
 
 def collector_of(file: str, window: int = WINDOW) -> Collector:
+    """Everything collected of a capture of the repository."""
+    return collect(capture_path(file), window)
+
+
+def collect(path: Path, window: int = WINDOW) -> Collector:
     """Everything collected of a capture; the text of a frame is its number and its packet."""
-    path = str(capture_path(file))
-    trace, analysis = Trace([path]), Analysis()
-    trace.capture = Capture([path], window)
+    trace, analysis = Trace([str(path)]), Analysis()
+    trace.capture = Capture([str(path)], window)
 
     def describe(batch: FrameBatch, rows: np.ndarray) -> list[str]:
         return [f"{batch.sequence[row]} in {batch.frames['packet'][row]}" for row in rows.tolist()]
@@ -135,3 +142,57 @@ def test_what_was_jumped_over_and_every_reset_is_a_mark() -> None:
     marks = collected("rst-3.2-tcp.pcap")[1, 2].marks
     assert not (marks["kind"] == LEFT_OUT).any()
     assert len(set(marks["connection"][marks["kind"] == RESET].tolist())) == 5
+
+
+# Crafted: two nodes that have met, and what node 1 sends after that.
+
+
+@pytest.fixture
+def sent(tmp_path: Path) -> Callable[..., Series]:
+    """`sent(0, 1, 5)`: the series 1→2 when node 1 sends these numbers, a packet each; node 2 acknowledges ``acks``."""
+
+    def craft(*numbers: int, acks: Sequence[int] = (), lost: Sequence[int] = ()) -> Series:
+        network = Network(tmp_path / "crafted.pcap")
+        one, two = network.node(1, "10.0.0.1"), network.node(2, "10.0.0.2")
+        connection = network.connect(one, two)
+        connection.send(one, status(sender=1))
+        connection.send(two, status_reply(sender=2))
+        for number in numbers:
+            packets = connection.send(one, opts(number, request(b"name", sender=1)))
+            if number in lost:
+                network.lose(*packets)
+        for number in acks:
+            connection.send(two, ack(number, sender=2))
+        network.write(tmp_path / "crafted.pcap")
+        (series,) = [each for each in collect(tmp_path / "crafted.pcap").series if each.sender == 1]
+        return series
+
+    return craft
+
+
+def test_numbers_that_are_jumped_over_are_one_mark(sent: Callable[..., Series]) -> None:
+    series = sent(0, 1, 5, 6)
+    (gap,) = series.marks[series.marks["kind"] == LEFT_OUT]
+    assert (gap["first"], gap["last"]) == (2, 4)
+    assert gap["packet"] == 3 + 2 + 2 + 2 + 2 + 1  # handshake; STATUS, its reply, 0 and 1, each with an ACK of TCP; 5
+    assert series.points["number"].tolist() == [0, 1, 5, 6]
+
+
+def test_a_hole_of_the_capture_is_a_mark_with_its_bytes(sent: Callable[..., Series]) -> None:
+    series = sent(0, 1, 2, 3, lost=[2])
+    (hole,) = series.marks[series.marks["kind"] == HOLE]
+    assert hole["last"] == len(opts(2, request(b"name", sender=1)))
+    assert hole["forward"]
+
+
+def test_numbers_go_on_rising_where_they_wrap(sent: Callable[..., Series]) -> None:
+    series = sent(2**32 - 2, 2**32 - 1, 0, 1, acks=[0, 2])
+    frames, acks = (series.points[series.points["kind"] == kind] for kind in (SENT, ACK))
+    assert frames["number"].tolist() == [2**32 - 2, 2**32 - 1, 2**32, 2**32 + 1]
+    assert acks["number"].tolist() == [2**32, 2**32 + 2]
+
+
+def test_a_number_of_nonsense_is_counted_and_not_drawn(sent: Callable[..., Series]) -> None:
+    series = sent(0, 1, 999_999, 2)
+    assert series.points["number"].tolist() == [0, 1, 2]
+    assert series.unplaced == 1
