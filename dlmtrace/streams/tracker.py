@@ -262,13 +262,13 @@ class Tracker:
 
     def _move(self, arrival: Arrival, start: int, numbering: Numbering) -> None:
         """The stream's frames change to another connection."""
+        new = self.pair.deaths.get(arrival.carrier >> 1)
+        self.stopped = None if new is None else (new, numbering.expectation.confirmed)
         if self.carrier is None or self.carrier >> 1 == arrival.carrier >> 1:
             return
         old = self.carrier >> 1
         upto = max(numbering.next, arrival.number)
         low = numbering.expectation.confirmed
-        death = self.pair.deaths.get(arrival.carrier >> 1)
-        self.stopped = None if death is None else (death, low)
         death = self.pair.deaths.get(old)
         if death is None:
             self.left = (old, low, upto, arrival)
@@ -355,7 +355,7 @@ class Tracker:
         old = back > numbering.next - numbering.expectation.confirmed + OLD
         if back > 0 and (old or same(arrival.number) is False) and self._begin_hidden(arrival, connection):
             return True  # the capture lost number 0
-        if number == 0 and numbering.next > 0:
+        if number == 0 and numbering.next > 0 and arrival.number not in numbering.missing:  # left out, behind a wrap
             if numbering.closed:
                 return True
             return same(arrival.number) is not True or back > RESEND_REACH

@@ -104,3 +104,25 @@ def test_a_stream_that_should_have_gone_on(script: Script, confirmed: int, verdi
     connection.reset(by=script.two)
     other.send(script.two, ack(confirmed, sender=2))
     assert script.verdicts() == [("c2", None, verdict)]
+
+
+def test_number_0_behind_a_wrap_that_was_left_out_at_first(script: Script) -> None:
+    last = 2**32 - 1
+    old = script.meet()
+    old.send(script.one, frames(last))
+    old.reset(by=script.two)
+    new = script.meet()
+    new.send(script.one, frames(1, 2))  # queued when the connection broke: they go out first
+    new.send(script.one, frames(last, 0, 1, 2))
+    new.send(script.two, ack(3, sender=2))
+    epoch = script.epoch()
+    assert (epoch.seq_first, epoch.seq_last, epoch.delivered_ranges, epoch.missing) == (last, 2, [(last, 2)], [])
+    assert script.verdicts() == [("c1", "c2", "safe")]
+
+
+def test_a_stream_that_begins_on_a_connection_that_is_dead(script: Script) -> None:
+    other, connection = script.meet(script.two), script.meet()
+    connection.reset(by=script.two)
+    connection.send(script.one, frames(0))
+    other.send(script.two, ack(1, sender=2))
+    assert script.verdicts() == [("c2", None, "safe")]
