@@ -19,7 +19,8 @@ from dlmtrace.gather import Bytes
 from dlmtrace.transport.assembly import Assembly
 from dlmtrace.transport.columns import select
 from dlmtrace.transport.connections import ConnectionEvent, EndedBy
-from dlmtrace.transport.direction import NO_CUTS, Receiver, relieve
+from dlmtrace.transport.direction import NO_CUTS, relieve
+from dlmtrace.transport.disorder import Group, put_in_order
 from dlmtrace.transport.ending import Ending, may_be_decided
 from dlmtrace.transport.incarnations import SILENCE, IncarnationTable
 from dlmtrace.transport.pieces import Pieces, joined
@@ -163,6 +164,7 @@ class TcpTransport:
         payload = arrivals.take(loaded)
         before = total[loaded]
         groups = key[starts].tolist()
+        disordered = []
         for group, low, high, first, last, in_order in zip(
             groups,
             starts.tolist(),
@@ -185,9 +187,15 @@ class TcpTransport:
                 rows.position[:] = before[first:last] + (receiver.expected - int(total[low]))
                 out.add(receiver, [receiver.continue_plainly(rows, int(total[high] - total[low]))])
             elif first < last or receiver.known:
-                rows = arrivals.between(low, high)
-                if not self._put_in_order(receiver, rows, length[low:high], out):
-                    self._sort_out(group, rows, length[low:high], out)
+                disordered.append(Group(group, receiver, low, high))
+        cuts = np.concatenate(([0], np.cumsum(arrivals.length != length)))
+        usual: list[Group] = []
+        others: list[Group] = []
+        for each in disordered:
+            (usual if each.receiver.plain and cuts[each.low] == cuts[each.high] else others).append(each)
+        self._repetitions, left = put_in_order(usual, arrivals, length, out)
+        for each in others + left:
+            self._sort_out(each.key, arrivals.between(each.low, each.high), length[each.low : each.high], out)
         self._repeats.examine(self._repetitions, out.buffers, transmissions)
         self._repetitions = []
         moment = clock[order]
@@ -197,41 +205,6 @@ class TcpTransport:
         acknowledged = np.where(flags & (ACK | RST) == ACK, segments.acknowledgement[order], -1)
         self._acknowledge(groups, starts, stops, acknowledged, moment)
         self._touch(groups, starts, stops, flags, moment, arrivals)
-
-    def _put_in_order(self, receiver: Receiver, arrivals: Arrivals, length: Int, out: Assembly) -> bool:
-        """The usual disorder: segments that came wholly before, and others that swapped places but leave no gap.
-
-        Gives False, and does nothing, when there is more to it.
-        """
-        if not receiver.plain or (arrivals.length != length).any():
-            return False
-        expected, statistics = receiver.expected, receiver.statistics
-        position = expected + signed(arrivals.position - receiver.sequence)
-        loaded = np.flatnonzero(length)
-        order = loaded[np.argsort(position[loaded], kind="stable")]
-        end = position[order] + length[order]
-        covered = np.maximum.accumulate(np.concatenate(([expected], end)))[:-1]  # by what lies before
-        fresh = end > covered
-        if (position[order][fresh] != covered[fresh]).any():
-            return False
-        kept, again = order[fresh], np.sort(order[~fresh])
-        over = np.maximum.accumulate(np.where(fresh, np.arange(len(order)), -1))[~fresh]  # what covers each of these
-        if (order[~fresh][over >= 0] < order[over[over >= 0]]).any():
-            return False  # the first copy is the one that lies inside a later one
-        ends = np.where(length > 0, position + length, statistics.sent)
-        highest = np.maximum.accumulate(np.concatenate(([statistics.sent], ends)))
-        statistics.sent, before = int(highest[-1]), highest[:-1]
-        statistics.keep_alives += int(((length == 0) & (position == before - 1)).sum())
-        statistics.out_of_order += int((position[kept] < before[kept]).sum())
-        rows = arrivals.take(kept)
-        rows.position[:] = position[kept]
-        if len(again):
-            repeated = arrivals.take(again)
-            repeated.position[:] = position[again]
-            present = Arrivals.concatenate([*out.delivered(receiver), rows])
-            self._repetitions.append(Repetition(receiver, repeated, before[again], present))
-        out.add(receiver, [receiver.continue_plainly(rows, int(length[kept].sum()))])
-        return True
 
     def _sort_out(self, key: int, arrivals: Arrivals, length: Int, out: Assembly) -> None:
         """A group that does not simply continue its stream; positions of ``arrivals`` are sequence numbers."""
