@@ -96,12 +96,13 @@ def walk_chains(buffer: Bytes, starts: Offsets, end: int, layout: Layout) -> tup
     lengths = every_place(buffer[layout.length_at :], layout.order + "u4")
     current, limits = starts[:-1], starts[1:]
     chain = np.arange(len(starts) - 1, dtype=np.min_scalar_type(len(starts)))
-    found, chains = [], []
+    found, sizes, chains = [], [], []
     while len(current) >= FEW_CHAINS:
         length = lengths[current]
         if layout.smallest and length.min() < layout.smallest:  # it may not move on at all
             return None
         found.append(current)
+        sizes.append(length)
         chains.append(chain)
         current = current + layout.extra + length
         going = current < limits
@@ -119,10 +120,11 @@ def walk_chains(buffer: Bytes, starts: Offsets, end: int, layout: Layout) -> tup
         if stop != limit and limit != end:  # the last chain ends wherever the whole records end
             return None
         found.append(np.array(offsets, np.int64))
+        sizes.append(lengths[found[-1]])
         chains.append(np.full(len(offsets), number, chain.dtype))
     # Each chain's offsets ascend already; a stable sort by so small a type is a radix sort.
     together = np.concatenate(found)[np.argsort(np.concatenate(chains), kind="stable")]
-    length = lengths[together]
+    length = np.concatenate(sizes)
     if (length > layout.largest).any() or (layout.multiple > 1 and (length % layout.multiple).any()):
         return None
     return together, stop

@@ -26,6 +26,10 @@ _FACTORS = tuple(
 )
 
 
+_PREFIX = np.uint64(52)
+"""Bits of a mix below those that tell its likely place."""
+
+
 class FlowTable:
     """Numbers the directed flows 2·pair and 2·pair+1, where a pair is an unordered pair of endpoints.
 
@@ -39,6 +43,7 @@ class FlowTable:
         self._free: list[int] = []  # numbers of forgotten pairs, used again
         self.pairs = 0  # every pair's number is below
         self._mixes: npt.NDArray[np.uint64] = np.empty(0, np.uint64)  # sorted
+        self._likely: Int = np.empty(0, np.int64)  # for each value of a mix's upper bits the first place of such a mix
         self._flows: Int = np.empty(0, np.int64)  # flow of each mix
         self._columns: list[npt.NDArray[Any]] = [np.empty(0, np.uint64) for _ in KEY]  # key of each mix
 
@@ -80,22 +85,32 @@ class FlowTable:
                 gone.add(flow)
                 self._numbers.pop(self._keys.pop(flow), None)
         keep = ~np.isin(self._flows, np.fromiter(gone, np.int64, len(gone)))
-        self._mixes, self._flows = self._mixes[keep], self._flows[keep]
-        self._columns = [column[keep] for column in self._columns]
+        self._sort(keep)
 
     def _find(self, mix: npt.NDArray[np.uint64]) -> tuple[Int, npt.NDArray[np.bool_]]:
         if not len(self._mixes):
             return np.zeros(len(mix), np.int64), np.zeros(len(mix), bool)
-        at = np.minimum(np.searchsorted(self._mixes, mix), len(self._mixes) - 1)
-        return at, self._mixes[at] == mix
+        at = self._likely[mix >> _PREFIX]
+        known = self._mixes[at] == mix
+        rest = np.flatnonzero(~known)  # behind another one with its upper bits, or unknown
+        at[rest] = np.minimum(np.searchsorted(self._mixes, mix[rest]), len(self._mixes) - 1)
+        known[rest] = self._mixes[at[rest]] == mix[rest]
+        return at, known
+
+    def _sort(self, order: Int | npt.NDArray[np.bool_]) -> None:
+        """Put the tables in order, or keep a part of them."""
+        self._mixes, self._flows = self._mixes[order], self._flows[order]
+        self._columns = [column[order] for column in self._columns]
+        beginnings = np.arange(1 << 64 - int(_PREFIX), dtype=np.uint64) << _PREFIX
+        self._likely = np.minimum(np.searchsorted(self._mixes, beginnings), max(len(self._mixes) - 1, 0))
 
     def _add(self, mixes: npt.NDArray[np.uint64], columns: list[npt.NDArray[np.uint64]]) -> None:
         keys = list(zip(*(column.tolist() for column in columns), strict=True))
         numbers = np.array([self._number(key) for key in keys], np.int64)
-        order = np.argsort(np.concatenate((self._mixes, mixes)), kind="stable")
-        self._mixes = np.concatenate((self._mixes, mixes))[order]
-        self._flows = np.concatenate((self._flows, numbers))[order]
-        self._columns = [np.concatenate((old, new))[order] for old, new in zip(self._columns, columns, strict=True)]
+        self._mixes = np.concatenate((self._mixes, mixes))
+        self._flows = np.concatenate((self._flows, numbers))
+        self._columns = [np.concatenate((old, new)) for old, new in zip(self._columns, columns, strict=True)]
+        self._sort(np.argsort(self._mixes, kind="stable"))
 
     def _number(self, key: tuple[int, ...]) -> int:
         number = self._numbers.get(key)
