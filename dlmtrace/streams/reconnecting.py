@@ -19,7 +19,10 @@ from dlmtrace.streams.results import Reconnect
 
 @dataclass(slots=True)
 class Resumption:
-    """A reconnect under judgement.  ``low`` … ``upto`` - 1 are U."""
+    """A reconnect under judgement.  ``low`` … ``upto`` - 1 are U, and what the new connection's first frame left out.
+
+    Of the latter, what follows later is new, and needs no confirmation.
+    """
 
     record: Reconnect
     began: int  # ordinal of the first frame on the new connection
@@ -33,6 +36,7 @@ class Resumption:
     confirmed_since: bool = False  # did the receiver acknowledge anything since?
     came_back: bool = False  # the receiver had started again, the sender went on with the old numbers
     lost: RangeSet = field(default_factory=RangeSet)  # once the verdict is unsafe
+    sent: int | None = None  # first number that had not been sent when the connection ended, if below ``upto``
 
     def send(self, number: int, expected: int) -> None:
         """A frame of the stream after the reconnect; ``expected`` is what the receiver waits for."""
@@ -53,7 +57,10 @@ class Resumption:
 
     def confirmed(self, expectation: Expectation) -> bool:
         """Is every member of U confirmed?"""
-        return expectation.confirmed >= self.upto
+        sent = self.upto if self.sent is None else min(self.sent, self.upto)
+        left_out = RangeSet()
+        left_out.add(max(sent, expectation.confirmed), self.upto - 1)
+        return expectation.confirmed >= sent and not left_out.outside(self.resent)
 
     def judge(self, expectation: Expectation, epoch_restarted: bool, over: bool) -> bool:
         """Give the verdict if it can be given; ``over``: nothing more comes of this epoch."""

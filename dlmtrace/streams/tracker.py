@@ -281,9 +281,10 @@ class Tracker:
         carriers = [carrier for carrier in self.ends if carrier >> 1 == death.connection.index]
         uncertain = any(map(self.pair.lost_anything, carriers)) or self.pair.lost_between(arrival.carrier, 0, start)
         self.judgement.judge(self._expectation, next_began=True)
+        sent = None if self.numbering is None else self.numbering.next
         waiting = self._expectation.arrivals
         since = min(death.time, waiting[0].time) if waiting else death.time
-        self.judgement.open.append(Resumption(record, arrival.ordinal, low, upto, uncertain, since))
+        self.judgement.open.append(Resumption(record, arrival.ordinal, low, upto, uncertain, since, sent=sent))
         if arrival.time - death.time >= NO_CONNECTION and upto > low:
             self.silence.after(death, low, upto)
 

@@ -126,3 +126,14 @@ def test_a_stream_that_begins_on_a_connection_that_is_dead(script: Script) -> No
     connection.send(script.one, frames(0))
     other.send(script.two, ack(1, sender=2))
     assert script.verdicts() == [("c2", None, "safe")]
+
+
+def test_what_was_queued_but_not_sent_when_the_connection_ended_needs_no_confirmation(script: Script) -> None:
+    old = script.meet()
+    old.send(script.one, frames(0))
+    old.reset(by=script.two)
+    new = script.meet()
+    new.send(script.one, frames(2))  # 1 was in the page that the sender threw away
+    new.send(script.one, frames(0, 1, 2))
+    new.send(script.two, ack(1, sender=2))
+    assert script.verdicts() == [("c1", "c2", "safe")]
