@@ -59,6 +59,7 @@ class Browser(App[None]):
 
     TITLE = "dlmtrace browse"
     ENABLE_COMMAND_PALETTE = False
+    AUTO_FOCUS = "#list"
     HORIZONTAL_BREAKPOINTS = [(0, "-stacked"), (150, "-beside")]  # noqa: RUF012, as the base class has it
     CSS = """
     #status, #titles, #told { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
@@ -112,7 +113,6 @@ class Browser(App[None]):
 
     def on_mount(self) -> None:
         """Begin to read."""
-        self.frame_list.focus()
         self.loading.start()
         self.set_interval(TICK, self._look)
 
