@@ -16,6 +16,8 @@ from dlmtrace.streams.receiver import Expectation
 from dlmtrace.streams.reporter import Reporter, span
 from dlmtrace.streams.results import Reconnect
 
+HIDDEN = "the capture has a hole where the evidence would be"
+
 
 @dataclass(slots=True)
 class Resumption:
@@ -34,6 +36,7 @@ class Resumption:
     went_on: bool = False  # was a number at or above `upto` sent since?
     ahead: tuple[int, int] | None = None  # numbers sent before the first repeated one
     confirmed_since: bool = False  # did the receiver acknowledge anything since?
+    suspect: bool = False  # had the stream gone on past members of U when its connection ended?
     came_back: bool = False  # the receiver had started again, the sender went on with the old numbers
     lost: RangeSet = field(default_factory=RangeSet)  # once the verdict is unsafe
     sent: int | None = None  # first number that had not been sent when the connection ended, if below ``upto``
@@ -68,8 +71,9 @@ class Resumption:
         record.unconfirmed = wire_ranges([(self.low, self.upto - 1)] if self.upto > self.low else [])
         record.resent = wire_ranges(self.resent.ranges())
         if self.confirmed(expectation):
-            record.verdict = "safe"
-            record.reason = _safe_reason(self)
+            hidden = self.suspect and self.uncertain
+            record.verdict = "inconclusive" if hidden else "safe"
+            record.reason = HIDDEN if hidden else _safe_reason(self)
             return True
         missing = self.missing(expectation)
         if missing and self.went_on and not self.uncertain:
@@ -141,6 +145,12 @@ class Judgement:
         for resumption in self.open:
             resumption.confirmed_since = True
 
+    def suspect(self, expectation: Expectation) -> None:
+        """The connection that carries the stream ended: what it had not repeated by then was lost for a while."""
+        for resumption in self.open:
+            missing = resumption.missing(expectation)
+            resumption.suspect = resumption.suspect or (bool(missing) and resumption.went_on)
+
     def judge(
         self, expectation: Expectation, over: bool = False, restarted: bool = False, next_began: bool = False
     ) -> None:
@@ -152,7 +162,7 @@ class Judgement:
             final = resumption.confirmed(expectation) or over
             if not final and not newest:
                 final = bool(resumption.missing(expectation)) and resumption.went_on
-            if final and not resumption.confirmed(expectation):
+            if final:
                 resumption.uncertain = resumption.uncertain or self._lost_since(resumption.since)
             if not final or not resumption.judge(expectation, restarted, over):
                 still.append(resumption)
@@ -201,7 +211,7 @@ def _safe_reason(resumption: Resumption) -> str:
 
 def _open_reason(resumption: Resumption, missing: RangeSet) -> str:
     if resumption.uncertain:
-        return "the capture has a hole where the evidence would be"
+        return HIDDEN
     if missing:
         return f"{len(missing)} unconfirmed frames were not sent again, but the stream did not go on past them either"
     return "the capture ends before the receiver confirms the frames that were under way"

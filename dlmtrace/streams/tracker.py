@@ -157,8 +157,9 @@ class Tracker:
             numbering.first = numbering.result.seq_first = number
         numbering.result.duplicates += 1
         if same(number) is False:
-            text = f"sequence number {number & MASK} comes again with other bytes"
-            self.reporter.find("SEQ206", arrival, text, number, number)
+            if not self.pair.lost_anything(arrival.carrier):  # a new beginning may be what the capture lost
+                text = f"sequence number {number & MASK} comes again with other bytes"
+                self.reporter.find("SEQ206", arrival, text, number, number)
             return
         after_reconnect = bool(self.resets.waiting) or self.judgement.covers(arrival.number)
         cause = self.resends.cause(arrival, numbering, after_reconnect)
@@ -308,8 +309,9 @@ class Tracker:
         if numbering is None:
             return
         self._doubt(death, numbering)
-        if self.stopped is None and self.carrier is not None and self.carrier >> 1 == death.connection.index:
-            self.stopped = death, numbering.expectation.confirmed
+        if self.carrier is not None and self.carrier >> 1 == death.connection.index:
+            self.stopped = self.stopped or (death, numbering.expectation.confirmed)
+            self.judgement.suspect(numbering.expectation)
         if self.left is not None and self.left[0] == death.connection.index:
             _, low, upto, arrival = self.left
             self.left = None

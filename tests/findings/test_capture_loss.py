@@ -154,3 +154,41 @@ def test_a_frame_cut_by_a_lost_chunk_and_those_behind_it_were_not_left_out(lab: 
     association.send(lab.one, opts(8, request(b"x", sender=1)))
     lab.network.lose(packets[1])
     assert "SEQ201" not in lab.codes("SEQ")
+
+
+def test_the_new_beginning_is_not_seen_and_its_first_number_was_missing_before(lab: Lab) -> None:
+    """5 was lost by the capture before, so that its first frame afterwards looks like the lost one."""
+    first = lab.meet()
+    send(lab, first, *range(5))
+    lab.network.lose(*send(lab, first, 5))
+    send(lab, first, *range(6, 12))
+    first.send(lab.two, ack(12, sender=2))
+    first.reset(lab.two)
+    lab.network.wait(SECOND)
+    second = lab.meet(lab.two, lab.one)
+    for number in range(10):
+        packets = second.send(lab.one, opts(number, request(b"another", sender=1)))
+        lab.network.lose(*packets[: number < 5])
+    assert lab.codes("SEQ206") == []
+
+
+def test_a_standstill_is_not_safe_because_the_capture_lost_something(lab: Lab) -> None:
+    """2 is lost with the first connection and comes again over the third one only; the second one has a hole."""
+    first = lab.meet()
+    send(lab, first, 0, 1)
+    first.send(lab.two, ack(2, sender=2))
+    first.send(lab.one, opts(2, request(b"resource", sender=1)), acknowledge=False)
+    lab.network.wait(SECOND)
+    first.reset(lab.two)
+    second = lab.network.connect(lab.one, lab.two)
+    send(lab, second, 3)
+    hole = send(lab, second, 4)
+    send(lab, second, 5, 6)
+    lab.network.wait(2 * SECOND)
+    second.reset(lab.two)
+    third = lab.network.connect(lab.one, lab.two)
+    send(lab, third, 2, 3, 4, 5, 6)
+    third.send(lab.two, ack(7, sender=2))
+    assert lab.codes("CON40")[0] == "CON401"
+    lab.network.lose(*hole)
+    assert lab.codes("CON40")[0] == "CON403"
