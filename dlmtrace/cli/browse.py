@@ -10,12 +10,12 @@ import typer
 
 from dlmtrace.cli.analyze import Dialect, Dialects
 from dlmtrace.cli.extras import require
-from dlmtrace.cli.filter_line import Filter, read_filter
 from dlmtrace.cli.lockspaces import lockspaces, named
 from dlmtrace.cli.options import AnyPort, Files, LockspaceNames, Ports
 
 if TYPE_CHECKING:
     from dlmtrace.browse.loading import Loading
+    from dlmtrace.cli.filter_line import Filter
 
 EXAMPLES = """
 Examples:
@@ -68,6 +68,8 @@ def open_loading(files: list[str], ports: frozenset[int], any_port: bool, dialec
 
 def filter_of(line: str, origin: int) -> Filter:
     """As ``read_filter``, but raises ValueError with a message for people."""
+    from dlmtrace.cli.filter_line import read_filter
+
     try:
         return read_filter(line, origin)
     except typer.BadParameter as error:

@@ -49,9 +49,10 @@ def test_the_formats_say_the_same(dlmtrace: Run, tmp_path: Path) -> None:
                 else columns[name].to_pylist()
             )
             expected = [None if value is None else shown(value, kind) for value in values]
-            # a resource of this capture begins with +, which CSV must not let a spreadsheet see
-            told = [row[place].removeprefix("'") or None for row in cells]
-            assert told == [text if text else None for text in expected], name
+            inert = [
+                f"'{text}" if text and pa.types.is_string(kind) and text[0] in "=+-@" else text for text in expected
+            ]
+            assert [row[place] or None for row in cells] == inert, name
             assert [None if line[name] is None else shown(line[name], None) for line in lines] == expected, name
 
 
