@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import sys
 from typing import Annotated
@@ -83,6 +84,7 @@ def _options(
 
 def main() -> None:
     """Run the command line; one line on standard error for every failure."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's threads for matrices would only wait
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end like any Unix tool when the reader of a pipe goes away
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # an encoding without arrows is no reason to fail

@@ -324,7 +324,7 @@ class _Table:
         frames["time"] = self.rows.time[complete]
         frames["ordinal"] = ordinal
         void = frames.view(f"V{FRAME.itemsize}")
-        return void[_rising(ordinal)].view(FRAME)
+        return void.take(_rising(ordinal)).view(FRAME)
 
     def skips(self) -> npt.NDArray[Any]:
         """SKIP rows."""

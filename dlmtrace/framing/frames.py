@@ -164,8 +164,10 @@ class FrameBatch:
         """Where in the frame the header of what it carries begins: 0 for a bare frame, 24 + o_optlen in OPTS; -1 where
         that header was not captured or lies behind the frame's end."""
         inside = _USUAL + self._beginning["options"]["o_optlen"].astype(np.int64)
-        offset = np.where(self.header["h_cmd"] == Command.OPTS, np.where(self.carries, inside, -1), 0)
-        offset[offset + HEADER.itemsize > self.frames["captured"]] = -1
+        offset = np.where(self.carries, inside, 0)
+        cut = offset + HEADER.itemsize > self.frames["captured"]
+        cut |= (self.header["h_cmd"] == Command.OPTS) & ~self.carries
+        offset[np.flatnonzero(cut)] = -1
         return offset
 
     @cached_property

@@ -70,9 +70,9 @@ def joined(buffers: dict[int, Bytes], buffer: Int, offset: Int, length: Int) -> 
         target, source, size = (ends - length)[in_main], offset[in_main], length[in_main]
         blocks = -(-size // BLOCK)
         behind = np.cumsum(blocks)
-        step = (np.arange(int(behind[-1])) - np.repeat(behind - blocks, blocks)) * BLOCK
+        to = np.arange(int(behind[-1])) * BLOCK + np.repeat(target - (behind - blocks) * BLOCK, blocks)
         to_blocks, from_blocks = (every_place(each, f"V{BLOCK}") for each in (whole, buffers[main]))
-        to_blocks[np.repeat(target, blocks) + step] = from_blocks[np.repeat(source, blocks) + step]
+        to_blocks[to] = from_blocks[to + np.repeat(source - target, blocks)]
     for row in np.flatnonzero(~in_main).tolist():
         end, size = int(ends[row]), int(length[row])
         start = int(offset[row])
