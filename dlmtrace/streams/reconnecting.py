@@ -33,6 +33,7 @@ class Resumption:
     uncertain: bool  # does a hole of the capture hide part of the evidence?
     since: int  # ns, when the first of U was sent, or the connection ended
     resent: RangeSet = field(default_factory=RangeSet)
+    early: RangeSet = field(default_factory=RangeSet)  # of these, ahead of what the receiver expected
     went_on: bool = False  # was a number at or above `upto` sent since?
     ahead: tuple[int, int] | None = None  # numbers sent before the first repeated one
     confirmed_since: bool = False  # did the receiver acknowledge anything since?
@@ -49,14 +50,18 @@ class Resumption:
                 self.ahead = (self.ahead[0] if self.ahead else number, number)
         elif number >= self.low:
             self.resent.add(number, number)
+            if number > expected:
+                self.early.add(number, number)  # dropped, unless the receiver keeps what comes early
+            else:
+                self.early.remove(number, number)
             if number < expected:
                 self.record.already_delivered += 1
 
     def missing(self, expectation: Expectation) -> RangeSet:
-        """Members of U that were neither sent again nor delivered nor confirmed."""
+        """Members of U that were neither sent again in their turn nor delivered nor confirmed."""
         rest = RangeSet()
         rest.add(max(self.low, expectation.confirmed, expectation.expected), self.upto - 1)
-        return rest.outside(self.resent)
+        return rest.outside(self.resent if expectation.keeps_early else self.resent.outside(self.early))
 
     def confirmed(self, expectation: Expectation) -> bool:
         """Is every member of U confirmed?"""

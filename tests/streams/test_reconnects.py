@@ -137,3 +137,19 @@ def test_what_was_queued_but_not_sent_when_the_connection_ended_needs_no_confirm
     new.send(script.one, frames(0, 1, 2))
     new.send(script.two, ack(1, sender=2))
     assert script.verdicts() == [("c1", "c2", "safe")]
+
+
+def test_what_came_again_only_ahead_of_its_turn_is_lost(script: Script) -> None:
+    old = script.meet()
+    old.send(script.one, frames(0, 1, 2), acknowledge=False)
+    script.network.wait(SECOND)  # they never came
+    old.reset(by=script.two)
+    new = script.meet()
+    new.send(script.one, frames(2))  # dropped: 0 is expected
+    new.send(script.one, frames(0, 1))
+    new.send(script.two, ack(2, sender=2))
+    new.send(script.one, frames(3))
+    assert script.epoch().delivered_ranges == [(0, 1)]
+    assert script.verdicts() == [("c1", "c2", "unsafe")]
+    (record,) = [record for record in script.analysis().reconnects if record.sender == 1]
+    assert record.lost == [(2, 2)]
