@@ -95,6 +95,7 @@ class Browser(App[None]):
         self._selected: Selected | None = None  # None: all frames
         self._findings = FindingPlaces(self.store)
         self._view: FrameList | None = None
+        self._titles = ""
         self._known_nodes = 0  # that are known in the list
         self._ended = False
         self._shown_row = -1
@@ -160,7 +161,8 @@ class Browser(App[None]):
         if self._view is None:
             self._view = FrameList(Clock(TimeFormat.RELATIVE, self.loading.origin), UNCUT)
             titles, *lines = self._view.text(columns).splitlines()
-            self.call_later(self.titles.update, f"  {Text.from_ansi(titles).plain}")
+            self._titles = f"  {Text.from_ansi(titles).plain}"
+            self.call_later(self.titles.update, self._titles)
         else:
             lines = self._view.text(columns).splitlines()
         packets = batch.frames["packet"].tolist()
@@ -176,6 +178,10 @@ class Browser(App[None]):
         if place >= self.frame_list.count:
             return -1
         return place if self._selected is None else self._selected.rows[place]
+
+    def on_frame_list_pane_sideways(self, event: FrameListPane.Sideways) -> None:
+        """The names of the columns scroll with them."""
+        self.titles.update(self._titles[event.column :])
 
     def on_frame_list_pane_moved(self) -> None:
         """Another frame is selected."""
@@ -197,12 +203,17 @@ class Browser(App[None]):
         self.bytes.show(data)
         if kept is not None:
             self.bytes.light(kept)
+        self.tell(self._about(row))
+
+    def _about(self, row: int) -> str:
+        """Where a frame was, in a line."""
+        batch = self.store.rows(row, row + 1)
         columns = FrameColumns(batch, np.arange(1), self.naming, row)
         begins = packet_number(int(batch.frames["first_packet"][0]))
         first = "" if begins == packet_number(int(batch.frames["packet"][0])) else f" (begins in {begins})"
-        self.tell(
+        return (
             f"frame {row + 1}: packet {columns.packets[0]}{first}, {columns.sources[0]} → {columns.destinations[0]}, "
-            f"{len(data)} bytes at {batch.frames['position'][0]}"
+            f"{len(batch.bytes_of(0))} bytes at {batch.frames['position'][0]}"
         )
 
     def on_tree_node_highlighted(self, event: Tree.NodeHighlighted[Part]) -> None:
@@ -268,7 +279,7 @@ class Browser(App[None]):
             place = bisect_left(self._selected.rows, row)
             if place == len(self._selected.rows) or self._selected.rows[place] != row:
                 self._selected, place = None, row
-                told = f"(filter off) {told}"
+                told = f"(filter off) {told or self._about(row)}"
                 self.filter_line.value = ""
                 self.frame_list.renew(self.store.count, row)
         self.frame_list.select(place)

@@ -25,6 +25,8 @@ LIT = Style(reverse=True)
 """What is selected: seen without colours too."""
 ROW = 16
 """Bytes in a line of the pane of bytes."""
+STEP = 16
+"""Columns that the list scrolls to the side at once."""
 REMEMBERED = 2000
 """Lines of the list that are kept."""
 
@@ -42,16 +44,19 @@ class FrameListPane(ScrollView, can_focus=True):
         Binding("pagedown,space", "page(1)", "page down", show=False),
         Binding("home", "go(0)", "first", show=False),
         Binding("end", "go(-1)", "last", show=False),
-        Binding("left", "scroll_left", "left", show=False),
-        Binding("right", "scroll_right", "right", show=False),
+        Binding("left", "sideways(-1)", "left", show=False),
+        Binding("right", "sideways(1)", "right", show=False),
     ]
+
+    class Sideways(Message):
+        """The list has scrolled so that its first column on the screen is another."""
+
+        def __init__(self, column: int) -> None:
+            super().__init__()
+            self.column = column
 
     class Moved(Message):
         """Another line is selected."""
-
-        def __init__(self, place: int) -> None:
-            super().__init__()
-            self.place = place
 
     def __init__(self, lines: Lines, id: str) -> None:
         super().__init__(id=id)
@@ -86,6 +91,15 @@ class FrameListPane(ScrollView, can_focus=True):
     def action_go(self, place: int) -> None:
         """To a line; -1 is the last."""
         self.select(place if place >= 0 else self.count - 1)
+
+    def action_sideways(self, steps: int) -> None:
+        """So many steps to the right."""
+        self.scroll_to(x=self.scroll_offset.x + steps * STEP, animate=False)
+
+    def watch_scroll_x(self, before: float, now: float) -> None:
+        """Tell what stands above the columns."""
+        super().watch_scroll_x(before, now)
+        self.post_message(self.Sideways(round(now)))
 
     def select(self, place: int) -> None:
         """Select a line, the nearest one that there is."""
@@ -127,7 +141,7 @@ class FrameListPane(ScrollView, can_focus=True):
     def _show_cursor(self) -> None:
         self.scroll_to_region(Region(self.scroll_offset.x, self.cursor, 1, 1), animate=False)
         self.refresh()
-        self.post_message(self.Moved(self.cursor))
+        self.post_message(self.Moved())
 
 
 class FieldPane(Tree[Part]):

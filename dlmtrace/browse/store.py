@@ -33,8 +33,8 @@ class FrameStore:
     def __init__(self) -> None:
         self.count = 0
         self.connections: dict[int, Connection] = {}
-        self._records = tempfile.TemporaryFile(prefix="dlmtrace-", buffering=0)  # noqa: SIM115, closed by close()
-        self._bytes = tempfile.TemporaryFile(prefix="dlmtrace-", buffering=0)  # noqa: SIM115, closed by close()
+        self._records = tempfile.TemporaryFile(prefix="dlmtrace-", buffering=0)  # noqa: SIM115, gone with the process
+        self._bytes = tempfile.TemporaryFile(prefix="dlmtrace-", buffering=0)  # noqa: SIM115, gone with the process
         self._size = 0
 
     def add(self, batch: FrameBatch) -> None:
@@ -76,11 +76,6 @@ class FrameStore:
             first = max(last - CHUNK, 0)
             yield first, self.rows(first, last)
             last = first
-
-    def close(self) -> None:
-        """Let go of the disk."""
-        self._records.close()
-        self._bytes.close()
 
     def _batch(self, frames: npt.NDArray[Any]) -> FrameBatch:
         lengths = frames["captured"].astype(np.int64)

@@ -46,8 +46,8 @@ def browse(
     if not sys.stdout.isatty():
         raise typer.BadParameter("a terminal is needed; dlmtrace decode writes to files and pipes", param_hint="browse")
     loading = open_loading(_without_keyboard(files), frozenset(port or ()), any_port, dialect)
-    for file, given in zip(loading.trace.capture.files, files, strict=True):
-        file.name = "standard input" if given == STANDARD_INPUT else file.name
+    for file in loading.trace.capture.files:
+        file.name = file.name if file.name in files else "standard input"
     from dlmtrace.browse.app import Browser
 
     try:

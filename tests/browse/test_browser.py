@@ -113,6 +113,19 @@ def test_the_list_is_that_of_decode(size: tuple[int, int]) -> None:
     look(RESET, size, script)
 
 
+def test_the_names_of_the_columns_scroll_with_them() -> None:
+    async def script(screen: Screen) -> None:
+        await screen.press("right")
+        title, line = screen.text("titles"), screen.lines[0]
+        assert title.startswith("econds conn nodes")  # 16 columns of "     packet      seconds conn nodes" are gone
+        assert line.index("c1") == title.index("conn")
+        assert line.index("RCOM") == title.index("command")
+        await screen.press("left")
+        assert screen.text("titles").startswith("   packet")
+
+    look(RESET, SMALL, script)
+
+
 def test_the_bytes_of_the_selected_field_are_lit() -> None:
     async def script(screen: Screen) -> None:
         await screen.filter("--seq 795 --node 1 --command OPTS")
@@ -179,7 +192,7 @@ def test_r_goes_to_the_reply_and_c_to_the_other_copy_and_neither_is_hidden_by_a_
         assert screen.app.row > asked
         reply = screen.lines[screen.pane.cursor - screen.pane.scroll_offset.y]
         assert re.search(r" 2→1 .* OPTS/MSG  UNLOCK_REPLY .* 0x72→0x59 ", reply)
-        assert screen.text("told").startswith("(filter off)")
+        assert screen.text("told").startswith(f"(filter off) frame {screen.app.row + 1}: packet ")
         await screen.press("r")  # the nearest request: the copy
         assert "packet 1599" in screen.text("told")
         await screen.press("c")
