@@ -81,6 +81,8 @@ class PlainRuns:
         tail_stop = np.cumsum(kept).tolist()
         first, last = (self._ends(frames, at) for at in (frames.start, frames.stop - 1))
         heard, first_heard = self._ends(acks, acks.stop - 1), acks.start.tolist()
+        old = np.bincount(acks.of[self._numbers <= self._confirmed[acks.of]], minlength=len(self._runs))
+        rising = self._ends(acks, np.minimum(acks.start + old, acks.stop - 1))  # the first ACK of something new
         counts, before = frames.count.tolist(), self._before.tolist()
         last_ack, reached = self._repeated_acks()
         for index in chosen:
@@ -94,7 +96,8 @@ class PlainRuns:
             expectation.expected += count
             if count:
                 _, _, _, packet, time = first[index]
-                tracker.timeline.note("sent", begin, begin + count - 1, run.carrier >> 1, time, packet)
+                until = last[index][4]
+                tracker.timeline.note("sent", begin, begin + count - 1, run.carrier >> 1, time, packet, until)
                 tail = tails[tail_stop[index] - int(kept[index]) : tail_stop[index]]
                 for number, place in enumerate(tail, numbering.next - len(tail)):
                     expectation.remember(Arrival(number, run.carrier, *place, True, number))
@@ -103,10 +106,11 @@ class PlainRuns:
             if not len(run.acks):
                 continue
             number = confirmed[index]
-            _, _, _, packet, time = heard[index]
+            _, _, _, packet, time = rising[index]
+            until = heard[index][4]
             if number > expectation.confirmed:
                 on = int(self._batch.frames["connection"][run.acks[-1]])
-                tracker.timeline.note("confirmed", expectation.confirmed, number - 1, on, time, packet)
+                tracker.timeline.note("confirmed", expectation.confirmed, number - 1, on, time, packet, until)
             tracker.silence.hear(numbering, begin + before[first_heard[index]])
             expectation.acknowledge(number)
             numbering.result.confirmed_to = number & MASK
@@ -116,7 +120,7 @@ class PlainRuns:
                 numbering.note_repeated_acks(repeated, number, seen[1] if seen else self._arrival(ack))
             numbering.last_ack = last_ack[index]
             numbering.since_ack = begin + before[first_heard[index] + len(run.acks) - 1]
-            numbering.ack_time = time
+            numbering.ack_time = until
 
     def _acknowledged(self) -> Int:
         """The numbers of the ACKs, unwrapped."""

@@ -32,15 +32,18 @@ class Timeline:
         self.dropped = 0
         self._growing: dict[Kind, Span] = {}
 
-    def note(self, kind: Kind, first: int, last: int, connection: int, time: int, packet: int) -> None:
+    def note(
+        self, kind: Kind, first: int, last: int, connection: int, time: int, packet: int, until: int | None = None
+    ) -> None:
         """Numbers ``first`` … ``last`` on a connection; for "confirmed" the one that the ACK came on."""
+        until = time if until is None else until
         growing = self._growing.get(kind)
         if growing is not None and growing.connection == connection and growing.last + 1 == first:
-            growing.last, growing.until = last, time
+            growing.last, growing.until = last, until
             return
         if kind != "confirmed":
             self._growing.clear()
-        span = Span(time, packet, kind, first, last, connection, time)
+        span = Span(time, packet, kind, first, last, connection, until)
         self._growing[kind] = span
         if len(self.spans) < LIMIT:
             self.spans.append(span)
