@@ -132,11 +132,14 @@ def _names(members: tuple[int, ...], directory: int) -> tuple[tuple[bytes, int],
     return tuple(found)
 
 
-def message(version: int, lockspace: int, node: int, peer: int, members: tuple[int, ...], number: int) -> bytes:
+def message(
+    version: int, lockspace: int, node: int, peer: int, members: tuple[int, ...], number: int, process: int = 0
+) -> bytes:
     """Message ``number`` of an application, one that calls for no reply; ``message_number`` reads the number back.
 
     BAST, down-conversion with a value block and REMOVE take turns, so that lengths vary and frames lie unaligned.
-    ``members`` are the nodes of the lockspace, ascending: REMOVE goes to the directory node of its name.
+    ``members`` are the nodes of the lockspace, ascending: REMOVE goes to the directory node of its name.  ``process``
+    is its m_pid.
     """
     tail = b""
     value = remote = 0
@@ -155,7 +158,7 @@ def message(version: int, lockspace: int, node: int, peer: int, members: tuple[i
     # fmt: off
     return _MESSAGE.pack(
         version, lockspace, node, _MESSAGE.size + len(tail), Command.MSG, 0,
-        kind, peer, 0, number, remote, 0, 0, flags, 0, 0, 0, value, Status.GRANTED, granted, requested,
+        kind, peer, process, number, remote, 0, 0, flags, 0, 0, 0, value, Status.GRANTED, granted, requested,
         blocked if kind == MessageType.BAST else 0, 0, 0,
     ) + tail
     # fmt: on

@@ -62,7 +62,7 @@ class Node:
         self._incarnation = incarnation
         self._peers: dict[int, _Peer] = {}
         self._leaving: list[int] = []
-        self._identity = 0
+        self._identity = incarnation << 32  # the kernel's counter starts at random: no two boots ask alike
         self.lowcomms = Lowcomms(dialect, transport, self._on_events, observer or Observer())
 
     # the cluster manager
@@ -119,8 +119,10 @@ class Node:
         if not state.joined:
             state.waiting += count
             return
+        process = state.endpoint.incarnation  # another one after each reset of the numbers
+        ends = LOCKSPACE, self.node, peer, self.members
         for _ in range(count):
-            frame = frames.message(self.dialect.version, LOCKSPACE, self.node, peer, self.members, state.next_message)
+            frame = frames.message(self.dialect.version, *ends, state.next_message, process)
             state.next_message += 1
             state.endpoint.send(frame, self._transport.now())
         self._settle(peer, state)

@@ -64,6 +64,22 @@ def watch(log: Log, network: Network) -> list[ConnectionTruth]:
     return connections
 
 
+def doubt(log: Log, connections: list[ConnectionTruth], network: Network) -> None:
+    """Note which frames no receiver had looked at, though the capture does not show it (after ``confirm``)."""
+    way = network.settings.delay + network.settings.jitter + network.settings.work_delay
+    for stream in log.streams.values():
+        heard = max((ack.written for ack in stream.acknowledgements), default=0)
+        holed: set[tuple[int, int]] = set()  # directions of which a later byte has passed, and is in doubt
+        for frame in (frame for epoch in stream.epochs for frame in reversed(epoch.frames) if frame.transmissions):
+            last = frame.transmissions[-1]
+            connection, direction = connections[last.connection], (last.connection, last.side)
+            passed = (last.seen is not None and heard <= last.seen + way) or direction in holed
+            came = last.end <= connection.acknowledged[last.side] or connection.ended_by == "open"
+            if passed and came and last.handled is None and frame.delivered is None:
+                frame.undecided = True
+                holed.add(direction)
+
+
 @dataclass(frozen=True, slots=True)
 class _Piece:
     start: int

@@ -90,6 +90,9 @@ class FrameTruth:
     """``order`` of the transmission that did it"""
     confirmed: int | None = None
     """ns at which the first ACK that covers it passed the capture point"""
+    undecided: bool = False
+    """not delivered, but the capture ends before it could show that: its bytes passed, their connection had not ended
+    or TCP had acknowledged them, and what the receiver said since had left before they came"""
     discarded: bool = False
     """whether a page with it was thrown away, sent in part or not at all"""
     copies: list[QueuedCopy] = field(default_factory=list)
@@ -143,6 +146,10 @@ class Epoch:
     def delivered(self) -> list[int]:
         """Numbers that the receiver took, in order."""
         return [f.sequence for f in self.frames if f.delivered is not None and f.sequence is not None]
+
+    def undecided(self) -> list[int]:
+        """Numbers that the receiver had not taken when the capture ended, though nothing in it shows that, in order."""
+        return [frame.sequence for frame in self.frames if frame.undecided and frame.sequence is not None]
 
     def resent(self) -> list[int]:
         """Numbers that passed the capture point more than once, in order."""

@@ -27,6 +27,8 @@ REPEATS_BEFORE_CLOSE = tuple(name for name in MERGED if DIALECTS[name].reconnect
 BEGIN, QUIET = 30 * MILLISECOND, 400 * MILLISECOND
 """The nodes have joined; nothing new happens."""
 
+ACCIDENTS = ("none", "none", "cut", "fenced", "not fenced", "recreated", "leave")
+
 times = st.integers(BEGIN // MILLISECOND, QUIET // MILLISECOND).map(lambda ms: ms * MILLISECOND)
 sequences = st.sampled_from([0, 0, 0, 2**32 - 20, 2**32 - 1, 2**31 - 30])
 
@@ -95,8 +97,17 @@ def reset_scenarios(draw: st.DrawFn, dialects: tuple[str, ...]) -> Scenario:
 
 
 @st.composite
-def scenarios(draw: st.DrawFn, dialects: tuple[str, ...] = tuple(DIALECTS)) -> Scenario:
-    """Two or three nodes of any dialects and any faults: resets, orderly closes, cuts, crashes, leaves, kernel bugs."""
+def scenarios(
+    draw: st.DrawFn,
+    dialects: tuple[str, ...] = tuple(DIALECTS),
+    most: int = 7,
+    accidents: tuple[str, ...] = ACCIDENTS,
+    bugs: bool = True,
+) -> Scenario:
+    """Two or three nodes of any dialects and any faults: resets, orderly closes, cuts, crashes, leaves, kernel bugs.
+
+    ``most`` limits what each pair sends and how often it is reset; one of ``accidents`` happens to one node.
+    """
     count = draw(st.sampled_from([2, 2, 2, 3]))
     one_dialect = draw(st.sampled_from(dialects))
     mixed = draw(st.integers(0, 3)) == 0
@@ -105,13 +116,14 @@ def scenarios(draw: st.DrawFn, dialects: tuple[str, ...] = tuple(DIALECTS)) -> S
     for first in nodes:
         for second in range(first + 1, count + 1):
             pair = (first, second)
-            steps += draw(st.lists(st.one_of(_pair_steps(pair)), min_size=1, max_size=7))
+            steps += draw(st.lists(st.one_of(_pair_steps(pair)), min_size=1, max_size=most))
             if draw(st.integers(0, 4)) == 0:
                 steps.append(draw(st.builds(Close, at=times, node=st.just(first), peer=st.just(second))))
-            if nodes[first] in REPEATS_BEFORE_CLOSE and draw(st.integers(0, 3)) == 0:
+            if bugs and nodes[first] in REPEATS_BEFORE_CLOSE and draw(st.integers(0, 3)) == 0:
                 steps.append(draw(st.builds(LoseCopies, at=times, node=st.just(first), peer=st.just(second))))
     node = draw(st.sampled_from(sorted(nodes)))
-    match draw(st.sampled_from(["none", "none", "cut", "fenced", "not fenced", "recreated", "leave"])):
+    first_sequence = draw(sequences)
+    match draw(st.sampled_from(accidents)):
         case "cut":
             steps.append(Cut(draw(times), node, draw(st.sampled_from([50, 500, 3_000])) * MILLISECOND))
         case "fenced":
@@ -128,11 +140,13 @@ def scenarios(draw: st.DrawFn, dialects: tuple[str, ...] = tuple(DIALECTS)) -> S
             steps.append(RecreateComm(draw(times), (node, other)))
         case "leave":
             steps.append(Leave(SECOND, node))
+    if any(isinstance(step, Crash | RecreateComm) for step in steps):
+        first_sequence = 0  # numbers start again, as kernels do it: at 0
     return Scenario(
         nodes,
         tuple(steps),
         until=draw(st.sampled_from([QUIET // 2, 2 * SECOND, 8 * SECOND])),
         seed=draw(st.integers(0, 2**16)),
         settings=draw(network_settings),
-        first_sequence=draw(sequences),
+        first_sequence=first_sequence,
     )

@@ -436,3 +436,20 @@ def test_the_same_scenario_gives_the_same_capture() -> None:
         for _ in range(2)
     ]
     assert captures[0] == captures[1]
+
+
+@pytest.mark.parametrize(("until", "undecided"), [(50, []), (150, [0]), (250, [])])
+def test_what_had_passed_the_capture_point_but_not_come_when_the_capture_ends(until: int, undecided: list[int]) -> None:
+    nodes = {1: "6.1.y", 2: "6.1.y"}
+    outcome = run(Scenario(nodes, (Send(T, 1, 2, 1),), until=T + until * US, settings=EXACT))
+    (epoch,) = outcome.streams[1, 2].epochs
+    assert epoch.undecided() == undecided
+    assert epoch.delivered() == ([0] if until == 250 else [])
+
+
+def test_no_frame_is_sent_again_in_another_life_of_the_record() -> None:
+    steps = (Send(T, 1, 2, 3), RecreateComm(2 * T, (1, 2)), Send(4 * T, 1, 2, 3))
+    outcome = run(Scenario({1: "6.7", 2: "6.7"}, steps))
+    frames = [{each.transmissions[0].outgoing.frame for each in epoch.frames} for epoch in outcome.streams[1, 2].epochs]
+    assert [len(each) for each in frames] == [5, 5]  # NAMES and the reply to NAMES come first
+    assert not frames[0] & frames[1]
