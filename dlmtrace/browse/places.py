@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dlmtrace.browse.store import CHUNK, FrameStore
+from dlmtrace.capture.packets import PACKET_BITS
 from dlmtrace.findings.catalogue import severity
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ class FindingPlaces:
                 if len(found):
                     rows[place] = self._numbered(findings[place], first + int(found[0]), first + int(found[-1]) + 1)
                 elif behind[place] < 0:
-                    behind[place] = first + int(np.argmax(packets > packet))
+                    later = (packets > packet) & (packets >> PACKET_BITS == packet >> PACKET_BITS)
+                    behind[place] = first + int(np.argmax(later)) if later.any() else -1
         last = max(self._store.count - 1, 0)
         return [row if row >= 0 else (later if later >= 0 else last) for row, later in zip(rows, behind, strict=True)]
 
