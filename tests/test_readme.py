@@ -1,6 +1,6 @@
-"""The examples of README.md are what the commands print.
+"""The examples of README.md and of the how-to are what the commands print.
 
-`python tests/test_readme.py` writes their present output into the page.
+`python tests/test_readme.py` writes their present output into the pages.
 """
 
 import re
@@ -11,7 +11,7 @@ import sys
 import pytest
 from evidence import REPOSITORY
 
-PAGE = REPOSITORY / "README.md"
+PAGES = [REPOSITORY / "README.md", REPOSITORY / "docs" / "fenced.md"]
 CONSOLE = re.compile(r"```console\n\$ (?P<command>.*?)\n(?P<output>.*?)```", re.DOTALL)
 PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
@@ -30,12 +30,15 @@ def output_of(command: str) -> str:
     return "".join(f"{line.rstrip()}\n" for line in printed.splitlines())
 
 
-@pytest.mark.parametrize("example", [pytest.param(m, id=m["command"]) for m in CONSOLE.finditer(PAGE.read_text())])
+EXAMPLES = [example for page in PAGES for example in CONSOLE.finditer(page.read_text())]
+
+
+@pytest.mark.parametrize("example", [pytest.param(each, id=each["command"]) for each in EXAMPLES])
 def test_the_commands_print_what_the_page_shows(example: re.Match[str]) -> None:
     assert output_of(example["command"]) == example["output"]
 
 
-@pytest.mark.parametrize("example", PYTHON.findall(PAGE.read_text()))
+@pytest.mark.parametrize("example", PYTHON.findall(PAGES[0].read_text()))
 def test_the_python_examples_run(example: str) -> None:
     assert run_python("-c", example)
 
@@ -45,4 +48,5 @@ def rewritten(example: re.Match[str]) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(CONSOLE.sub(rewritten, PAGE.read_text()))
+    for page in PAGES:
+        page.write_text(CONSOLE.sub(rewritten, page.read_text()))
