@@ -37,6 +37,7 @@ class Numbering:
     ack_time: int = 0  # ns, of the last ACK
     starved: Arrival | None = None  # the frame with which it was too long without an ACK
     last_ack: tuple[int, int] = (-1, 0)  # number, how many times in a row
+    acks_of_first: int = 0  # of the first number, in a row, although later ones had been confirmed
     stall: Stall | None = None
     ahead: tuple[int, Arrival] | None = None  # highest ACK of numbers not seen yet, and its first such frame
     repeated_acks: int = 0  # numbers that were acknowledged FAST_ACKS times in a row

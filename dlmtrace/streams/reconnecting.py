@@ -86,16 +86,23 @@ class Resumption:
             record.reason = f"{len(missing)} unconfirmed frames were not sent again, and the stream went on past them"
             return True
         if over and epoch_restarted and self.resent and not self.confirmed_since and not self.uncertain:
-            rest = RangeSet()
-            rest.add(max(self.low, expectation.confirmed), self.upto - 1)
-            self._lose(rest)
-            self.came_back = True
-            record.reason = "the receiver came back with fresh numbers: nothing that was sent again was ever confirmed"
+            self.fail(expectation)
             return True
         if over:
             record.verdict = "inconclusive"
             record.reason = _open_reason(self, missing)
         return over
+
+    def fail(self, expectation: Expectation) -> None:
+        """The receiver came back with fresh numbers, and takes only what begins at 0."""
+        rest, record = RangeSet(), self.record
+        if expectation.confirmed & MASK:
+            rest.add(max(self.low, expectation.confirmed), self.upto - 1)
+        self._lose(rest)
+        self.came_back = True
+        record.unconfirmed = wire_ranges([(self.low, self.upto - 1)] if self.upto > self.low else [])
+        record.resent = wire_ranges(self.resent.ranges())
+        record.reason = "the receiver came back with fresh numbers: nothing that was sent again was ever confirmed"
 
     def _lose(self, lost: RangeSet) -> None:
         self.record.verdict, self.lost = "unsafe", lost
@@ -118,7 +125,8 @@ class Resumption:
 class Judgement:
     """The reconnects of one stream that wait for their verdict, in order.
 
-    ``damaged`` are unsafe ones whose lost frames a later reconnect may still bring.
+    ``damaged`` are unsafe ones whose lost frames a later reconnect may still bring.  ``held`` have all of U confirmed,
+    but the receiver was not heard since: it may have come back with fresh numbers, and take nothing.
     """
 
     def __init__(
@@ -127,11 +135,14 @@ class Judgement:
         self._reporter, self._decided, self._lost_since = reporter, decided, lost_since
         self.open: list[Resumption] = []
         self.damaged: list[Resumption] = []
+        self.held: list[Resumption] = []
+        self.came_back = False  # did the receiver's own numbers, or its ACKs, start again since it was heard?
+        self.polled = False  # did it send RCOM STATUS since, as a node does that comes back?
 
     @property
     def pending(self) -> bool:
         """Does any wait?"""
-        return bool(self.open or self.damaged)
+        return bool(self.open or self.damaged or self.held)
 
     def covers(self, number: int) -> bool:
         """Was the number under way when one of the connections ended, or queued then?"""
@@ -149,6 +160,10 @@ class Judgement:
         """The receiver acknowledged something."""
         for resumption in self.open:
             resumption.confirmed_since = True
+        self.came_back = self.polled = False
+        for resumption in self.held:
+            self._conclude(resumption)
+        self.held.clear()
 
     def suspect(self, expectation: Expectation) -> None:
         """The connection that carries the stream ended: what it had not repeated by then was lost for a while."""
@@ -162,6 +177,8 @@ class Judgement:
         """Decide what can be decided.  ``over``: the epoch ended, ``restarted``: without FIN; ``next_began``: another
         reconnect of the stream begins."""
         still: list[Resumption] = []
+        if over:
+            self._release(expectation)
         for index, resumption in enumerate(self.open):
             newest = index == len(self.open) - 1 and not next_began
             final = resumption.confirmed(expectation) or over
@@ -176,6 +193,8 @@ class Judgement:
                 self._decided(resumption.record)
             elif resumption.lost and not over:
                 self.damaged.append(resumption)
+            elif not over and not resumption.confirmed_since:
+                self.held.append(resumption)
             else:
                 self._conclude(resumption)
         self.open = still
@@ -184,11 +203,28 @@ class Judgement:
             resumption.settle_damage(expectation)
             self._conclude(resumption)
 
+    def _release(self, expectation: Expectation) -> None:
+        """The receiver was not heard again."""
+        silent = self.held + [each for each in self.open if not each.confirmed_since and self.came_back]
+        self.open = [each for each in self.open if each not in silent]
+        self.held.clear()
+        for resumption in silent:
+            if self.came_back:
+                resumption.fail(expectation)
+                self._undo(resumption, expectation)
+                self._decided(resumption.record)
+                continue
+            if self.polled and resumption.record.verdict == "safe":
+                resumption.record.verdict = "inconclusive"
+                resumption.record.reason = "the receiver polls as a node does that comes back, and was not heard since"
+            self._conclude(resumption)
+
     def _undo(self, resumption: Resumption, expectation: Expectation) -> None:
         """The receiver had come back with fresh numbers: it took nothing of what was sent to it since."""
-        for arrival in expectation.arrivals:
-            arrival.came = arrival.came and arrival.ordinal < resumption.began
-        expectation.recount()
+        if expectation.confirmed & MASK:
+            for arrival in expectation.arrivals:
+                arrival.came = arrival.came and arrival.ordinal < resumption.began
+            expectation.recount()
         text = "the receiver started again at 0, this direction went on with its old numbers"
         record = resumption.record
         self._reporter.of_reconnect("SEQ207", record, text, count=record.lost_frames, severity="error")

@@ -107,6 +107,7 @@ class Tracker:
                 return
         if self.peer is not None and self.peer.resets.waiting and numbering.started != arrival.ordinal:
             self.peer.resets.settle(both=False)  # this direction goes on with its old numbers
+            self.judgement.came_back = True
         numbering.result.frames += 1
         if arrival.carrier != self.carrier:
             self._move(arrival, start, numbering)
@@ -202,11 +203,15 @@ class Tracker:
             self._beyond(unwrapped, arrival, numbering)
             return
         if unwrapped < expectation.confirmed:
+            numbering.acks_of_first += unwrapped == numbering.first
+            if numbering.acks_of_first == FAST_ACKS:
+                self.judgement.came_back = True  # it waits for the first number, and keeps saying so (v3)
             near_end = self.pair.last_error is not None and arrival.time - self.pair.last_error <= ERROR_REACH
             if not near_end:
                 text = f"ACK {number} after ACK {expectation.confirmed & MASK}"
                 self.reporter.find("ACK302", arrival, text, unwrapped, unwrapped)
             return
+        numbering.acks_of_first = 0
         repeated = numbering.last_ack[1] + 1 if numbering.last_ack[0] == unwrapped else 1
         numbering.last_ack = (unwrapped, repeated)
         if repeated == FAST_ACKS:

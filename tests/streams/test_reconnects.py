@@ -153,3 +153,31 @@ def test_what_came_again_only_ahead_of_its_turn_is_lost(script: Script) -> None:
     assert script.verdicts() == [("c1", "c2", "unsafe")]
     (record,) = [record for record in script.analysis().reconnects if record.sender == 1]
     assert record.lost == [(2, 2)]
+
+
+FRESH = opts(0, request(b"fresh", sender=2))
+
+
+@pytest.mark.parametrize(
+    ("answer", "delivered", "verdict"),
+    [
+        (FRESH, 0, "unsafe"),  # its own numbers start again: it expects 0, and takes nothing
+        (ack(0, sender=2) * 3, 0, "unsafe"),  # a v3 node says for every frame that it waits for 0
+        (status(sender=2), 1, "inconclusive"),  # it may have come back
+        (ack(2, sender=2), 1, "safe"),
+        (status(sender=2) + ack(2, sender=2), 1, "safe"),  # a recovery: it goes on with the numbers that it had
+    ],
+)
+def test_a_receiver_that_may_have_come_back(script: Script, answer: bytes, delivered: int, verdict: str) -> None:
+    old = script.meet()
+    old.send(script.one, frames(0))
+    old.send(script.two, opts(0, request(b"before", sender=2)) + ack(1, sender=2))
+    old.send(script.one, ack(1))
+    old.reset(by=script.two)
+    new = script.network.connect(script.two, script.one)
+    new.send(script.one, frames(1))
+    new.send(script.two, answer)
+    new.send(script.one, frames(2))
+    assert script.verdicts()[0] == ("c1", "c2", verdict)
+    if verdict == "unsafe":
+        assert script.epoch().delivered_ranges == [(0, delivered)]
