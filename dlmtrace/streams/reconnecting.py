@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from dlmtrace.streams.numbers import MASK, RangeSet, wire_ranges
-from dlmtrace.streams.receiver import Expectation
+from dlmtrace.streams.pair import Death
+from dlmtrace.streams.receiver import Arrival, Expectation
 from dlmtrace.streams.reporter import Reporter, span
-from dlmtrace.streams.results import Reconnect
+from dlmtrace.streams.results import Reconnect, Stream
 
 HIDDEN = "the capture has a hole where the evidence would be"
 
@@ -120,6 +121,24 @@ class Resumption:
                 self.record.reason += f"; {self.record.repaired_by} repaired it, but locks stood still in between"
         else:
             self.record.repaired_by = None
+
+
+def begin(reconnects: list[Reconnect], stream: Stream, death: Death, arrival: Arrival | None) -> Reconnect:
+    """One more of ``reconnects``: a connection of the stream ended, and it went on with ``arrival``, or not at all."""
+    record = Reconnect(
+        f"r{len(reconnects) + 1}",
+        stream.sender,
+        stream.receiver,
+        death.connection.name,
+        None if arrival is None else f"c{(arrival.carrier >> 1) + 1}",
+        death.kind,
+        death.time,
+        None if arrival is None else arrival.time,
+        death.packet,
+        None if arrival is None else arrival.packet,
+    )
+    reconnects.append(record)
+    return record
 
 
 class Judgement:

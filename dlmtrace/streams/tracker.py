@@ -16,7 +16,7 @@ from dlmtrace.streams.numbering import Numbering
 from dlmtrace.streams.numbers import MASK, unwrap, wire_ranges
 from dlmtrace.streams.pair import VANISHED, Death, Pair
 from dlmtrace.streams.receiver import Arrival, Expectation
-from dlmtrace.streams.reconnecting import Judgement, Resumption
+from dlmtrace.streams.reconnecting import Judgement, Resumption, begin
 from dlmtrace.streams.reporter import Reporter, span
 from dlmtrace.streams.resends import ERROR_REACH, FAST_ACKS, Resends
 from dlmtrace.streams.resets import Resets
@@ -282,8 +282,7 @@ class Tracker:
             self._resume(death, low, upto, arrival, start)
 
     def _resume(self, death: Death, low: int, upto: int, arrival: Arrival, start: int) -> None:
-        record = self._record(death, arrival)
-        self.reconnects.append(record)
+        record = begin(self.reconnects, self.stream, death, arrival)
         carriers = [carrier for carrier in self.ends if carrier >> 1 == death.connection.index]
         uncertain = any(map(self.pair.lost_anything, carriers)) or self.pair.lost_between(arrival.carrier, 0, start)
         self.judgement.judge(self._expectation, next_began=True)
@@ -293,20 +292,6 @@ class Tracker:
         self.judgement.open.append(Resumption(record, arrival.ordinal, low, upto, uncertain, since, sent=sent))
         if arrival.time - death.time >= NO_CONNECTION and upto > low:
             self.silence.after(death, low, upto)
-
-    def _record(self, death: Death, arrival: Arrival | None) -> Reconnect:
-        return Reconnect(
-            f"r{len(self.reconnects) + 1}",
-            self.stream.sender,
-            self.stream.receiver,
-            death.connection.name,
-            None if arrival is None else f"c{(arrival.carrier >> 1) + 1}",
-            death.kind,
-            death.time,
-            None if arrival is None else arrival.time,
-            death.packet,
-            None if arrival is None else arrival.packet,
-        )
 
     def die(self, death: Death) -> None:
         """A connection of the pair ended (called after Pair.die)."""
@@ -380,8 +365,7 @@ class Tracker:
         if not numbering.closed and death is not None:
             text = f"the numbers start again at {number} after {upto - 1 & MASK}, with no exchange of FIN"
             self.reporter.find("SEQ207", arrival, text)
-            record = self._record(death, arrival)
-            self.reconnects.append(record)
+            record = begin(self.reconnects, self.stream, death, arrival)
             record.unconfirmed = wire_ranges([(low, upto - 1)] if upto > low else [])
             reset = Resumption(record, arrival.ordinal, low, upto, False, death.time)
             if self.peer is None:
@@ -439,8 +423,7 @@ class Tracker:
             self.reporter.of_range("ACK305", text, low, upto - 1)
         if self.stopped is not None and upto > self.stopped[1] and numbering.fin is None:
             death, low = self.stopped
-            record = self._record(death, None)
-            self.reconnects.append(record)
+            record = begin(self.reconnects, self.stream, death, None)
             self.judgement.open.append(Resumption(record, death.ordinal, low, upto, uncertain=False, since=death.time))
         self._end_epoch("open")
         self.resets.finish()
