@@ -162,8 +162,9 @@ class IdentityRule:
             return NOBODY
         for row in rows:
             if is_of_dlm(batch, row) and self._losses.sure(place(batch, row)):
-                if known == NOBODY or self._renumbered(batch, connection, side, row):
-                    known = int(batch.header["h_nodeid"][row])
+                node = int(batch.header["h_nodeid"][row])
+                if known == NOBODY or (node != known and self._renumbered(batch, connection, side, row)):
+                    known = node
                     self._identities.learn(connection, side, known)
                 break
         return known

@@ -203,7 +203,7 @@ class Judgement:
             final = resumption.confirmed(expectation) or over
             if not final and not newest:
                 final = bool(resumption.missing(expectation)) and resumption.went_on
-            if final:
+            if final and (resumption.suspect or not resumption.confirmed(expectation)):
                 resumption.uncertain = resumption.uncertain or self._lost_since(resumption.since)
             if not final or not resumption.judge(expectation, restarted, over):
                 still.append(resumption)
