@@ -228,12 +228,14 @@ class Judgement:
         self.open = [each for each in self.open if each not in silent]
         self.held.clear()
         for resumption in silent:
-            if self.came_back:
+            if self.came_back and self._lost_since(resumption.since):
+                resumption.record.verdict, resumption.record.reason = "inconclusive", HIDDEN
+            elif self.came_back:
                 resumption.fail(expectation)
                 self._undo(resumption, expectation)
                 self._decided(resumption.record)
                 continue
-            if self.polled and resumption.record.verdict == "safe":
+            elif self.polled and resumption.record.verdict == "safe":
                 resumption.record.verdict = "inconclusive"
                 resumption.record.reason = "the receiver polls as a node does that comes back, and was not heard since"
             self._conclude(resumption)

@@ -14,7 +14,7 @@ from typing import Literal
 
 from dlmtrace.streams.numbering import Numbering
 from dlmtrace.streams.numbers import MASK, unwrap, wire_ranges
-from dlmtrace.streams.pair import VANISHED, Death, Pair
+from dlmtrace.streams.pair import REMEMBERED, VANISHED, Death, Pair
 from dlmtrace.streams.receiver import Arrival, Expectation
 from dlmtrace.streams.reconnecting import Judgement, Resumption, begin
 from dlmtrace.streams.reporter import Reporter, span
@@ -60,7 +60,7 @@ class Tracker:
         self.carrier: int | None = None  # of the last frame
         self.connection: Connection | None = None  # that it belongs to
         self.last: Arrival | None = None  # the last frame
-        self.ends: dict[int, int] = {}  # carrier -> stream position behind the last frame
+        self.ends: dict[int, int] = {}  # carrier -> stream position behind the last frame, of the last REMEMBERED ones
         self.reporter = Reporter(stream, report)
         self.silence = Silence(pair, self.reporter)
         self.judgement = Judgement(self.reporter, decided, pair.lost_since)
@@ -125,6 +125,8 @@ class Tracker:
         self.carrier, self.connection = arrival.carrier, connection
         self.last = arrival
         self.ends[arrival.carrier] = arrival.end
+        if len(self.ends) > REMEMBERED:
+            del self.ends[next(iter(self.ends))]
         self.judgement.judge(self._expectation)
 
     def _begin(self, number: int, arrival: Arrival) -> Numbering:
@@ -283,7 +285,8 @@ class Tracker:
 
     def _resume(self, death: Death, low: int, upto: int, arrival: Arrival, start: int) -> None:
         record = begin(self.reconnects, self.stream, death, arrival)
-        carriers = [carrier for carrier in self.ends if carrier >> 1 == death.connection.index]
+        index = death.connection.index
+        carriers = {2 * index, 2 * index + 1} & self.ends.keys()
         uncertain = any(map(self.pair.lost_anything, carriers)) or self.pair.lost_between(arrival.carrier, 0, start)
         self.judgement.judge(self._expectation, next_began=True)
         sent = None if self.numbering is None else self.numbering.next
