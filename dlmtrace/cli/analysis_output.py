@@ -137,7 +137,7 @@ class Lines:
             self._print("connection", connection)
         for stream in run.streams:
             self._print("stream", stream_record(stream))
-        self._print("summary", summary_record(run.outcome))
+        self._print("summary", summary_record(run))
 
     def _print(self, kind: str, record: dict[str, Any]) -> None:
         print(json.dumps({"record": kind, **record}), flush=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -32,6 +33,9 @@ Int = npt.NDArray[np.int64]
 
 CONNECTION_LIMIT = 1000
 """Connections kept for the report; further ones are counted only."""
+
+RECONNECT_LIMIT = 10_000
+"""Reconnects kept one by one, of the harmless ones (safe, reset) and of the others; further ones are counted only."""
 
 FINDING_LIMIT = 1000
 """Findings of one code and stream that are kept one by one."""
@@ -99,7 +103,8 @@ class Analysis:
         self._pairs: dict[frozenset[int], Pair] = {}
         self._addresses: dict[tuple[int, int], int] = {}  # hosts whose node id is not known yet: negative numbers
         self._batches = Batches()
-        self._began: list[Reconnect] = []  # all reconnects, decided or not: their names count up
+        self.verdicts: Counter[str] = Counter()  # of all reconnects, those no longer kept one by one included
+        self._numbers = itertools.count(1)  # of reconnects, as they begin
         self._recovery_seen: int | None = None  # ns, of the last RCOM frame
         self._rules = Rules(self._host, self.report)
 
@@ -175,9 +180,9 @@ class Analysis:
             for each, back in ((key, key[::-1]), (key[::-1], key)):
                 stream = Stream(*each)
                 pair = self._pair(*each)
-                tracker = Tracker(stream, pair, self.dialect, self.report, self._began, self._decided)
+                tracker = Tracker(stream, pair, self.dialect, self.report, self._numbers, self._decided)
                 copies = FirstCopies(self._batches)
-                bare = BareTracker(stream, pair, self._began, self._decided)
+                bare = BareTracker(stream, pair, self._numbers, self._decided)
                 if self.fates is not None:
                     tracker.revised, bare.lost = self.fates.note, self.fates.lose
                 self._directed[each[0], each[1]] = _Directed(stream, tracker, bare, copies)
@@ -220,8 +225,9 @@ class Analysis:
             )
             directed.stream.version = f"{spoken >> 16}.{spoken & 0xFFFF}"
             directed.tracker.pair.know(connection)
-            if connection.name not in directed.stream.connections:
-                directed.stream.connections.append(connection.name)
+            names = directed.stream.connections
+            if len(names) < CONNECTION_LIMIT and connection.name not in names:
+                names.append(connection.name)
 
     def _take_plain(self, batch: FrameBatch) -> Int:
         """Take what goes by columns; the rows that do not, in order."""
@@ -294,6 +300,11 @@ class Analysis:
         """What is kept of a plain pair's rows beside its numbers."""
         numbered = any(directed.tracker.numbering is not None for directed, _ in both)
         for directed, rows in both:
+            polls = rows.bare[
+                (batch.command[rows.bare] == Command.RCOM) & (batch.type[rows.bare] == RecoveryType.STATUS)
+            ]
+            if len(rows.numbered) or len(polls):
+                directed.tracker.polled = bool(len(polls)) and polls[-1] > rows.numbered[-1:].max(initial=-1)
             if directed.tracker.numbering is not None and len(rows.numbered):
                 directed.copies.add_run(directed.tracker.numbering.next, rows.numbered)
             if len(rows.bare) and not numbered:
@@ -371,6 +382,7 @@ class Analysis:
             if command == Command.RCOM:
                 self._recovery_seen = time
                 back.tracker.judgement.polled |= kind == RecoveryType.STATUS
+                directed.tracker.polled |= kind == RecoveryType.STATUS
             if (directed.stream.version, back.stream.version) == ("3.2", "3.2"):
                 return  # nodes that number their frames: these have their own repetition
             if directed.tracker.numbering is None and back.tracker.numbering is None:
@@ -410,7 +422,11 @@ class Analysis:
         if record.verdict == "reset":
             followed = self._recovery_seen is not None and self._recovery_seen > record.ended
             record.reason += "; RCOM recovery was seen to follow" if followed else "; no RCOM recovery was seen"
-        self.reconnects.append(record)
+        harmless = self.verdicts["safe"] + self.verdicts["reset"]
+        before = harmless if record.verdict in ("safe", "reset") else self.verdicts.total() - harmless
+        self.verdicts[record.verdict] += 1
+        if before < RECONNECT_LIMIT:
+            self.reconnects.append(record)
         code = _CODES[record.verdict]
         old, new = record.old_connection, record.new_connection or "nothing"
         self.report(

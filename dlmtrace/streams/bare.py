@@ -7,7 +7,7 @@ the connection died is gone; what it had may still have been dropped unread (doc
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from dlmtrace.streams.pair import Death, Pair
 from dlmtrace.streams.receiver import WINDOW
@@ -18,9 +18,9 @@ class BareTracker:
     """Feed it the stream's MSG and RCOM frames and the ends of the pair's connections, in order of capture."""
 
     def __init__(
-        self, stream: Stream, pair: Pair, reconnects: list[Reconnect], decided: Callable[[Reconnect], None]
+        self, stream: Stream, pair: Pair, numbers: Iterator[int], decided: Callable[[Reconnect], None]
     ) -> None:
-        self.stream, self.pair, self.reconnects, self.decided = stream, pair, reconnects, decided
+        self.stream, self.pair, self._numbers, self.decided = stream, pair, numbers, decided
         self.lost: Callable[[tuple[int, int]], None] | None = None  # is told of frames that never came
         self.carrier: int | None = None
         self._ends: deque[int] = deque(maxlen=WINDOW)  # stream positions behind the frames not acknowledged by TCP
@@ -49,7 +49,7 @@ class BareTracker:
         self.acknowledge(death.connection.directions[self.carrier & 1].acknowledged)
         hit = len(self._ends)
         record = Reconnect(
-            f"r{len(self.reconnects) + 1}",
+            f"r{next(self._numbers)}",
             self.stream.sender,
             self.stream.receiver,
             death.connection.name,
@@ -73,5 +73,4 @@ class BareTracker:
         else:
             record.verdict = "unprotected"
             record.reason = "TCP had acknowledged everything, but a reset can drop what the receiver had not read"
-        self.reconnects.append(record)
         self.decided(record)

@@ -8,7 +8,7 @@ nothing by itself: its frames may have come, and only the next acknowledgement t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from dlmtrace.streams.numbers import MASK, RangeSet, wire_ranges
@@ -18,6 +18,7 @@ from dlmtrace.streams.reporter import Reporter, span
 from dlmtrace.streams.results import Reconnect, Stream
 
 HIDDEN = "the capture has a hole where the evidence would be"
+DOUBLED = "number 0 came again after the sender polled as a node does that comes back: it may have started again"
 
 
 @dataclass(slots=True)
@@ -42,6 +43,7 @@ class Resumption:
     came_back: bool = False  # the receiver had started again, the sender went on with the old numbers
     lost: RangeSet = field(default_factory=RangeSet)  # once the verdict is unsafe
     sent: int | None = None  # first number that had not been sent when the connection ended, if below ``upto``
+    doubled: bool = False  # may a number that came again be the first of a new numbering?
 
     def send(self, number: int, expected: int) -> None:
         """A frame of the stream after the reconnect; ``expected`` is what the receiver waits for."""
@@ -77,6 +79,9 @@ class Resumption:
         record.unconfirmed = wire_ranges([(self.low, self.upto - 1)] if self.upto > self.low else [])
         record.resent = wire_ranges(self.resent.ranges())
         if self.confirmed(expectation):
+            if self.doubled:
+                record.verdict, record.reason = "inconclusive", DOUBLED
+                return True
             hidden = self.suspect and self.uncertain
             record.verdict = "inconclusive" if hidden else "safe"
             record.reason = HIDDEN if hidden else _safe_reason(self)
@@ -123,10 +128,10 @@ class Resumption:
             self.record.repaired_by = None
 
 
-def begin(reconnects: list[Reconnect], stream: Stream, death: Death, arrival: Arrival | None) -> Reconnect:
-    """One more of ``reconnects``: a connection of the stream ended, and it went on with ``arrival``, or not at all."""
-    record = Reconnect(
-        f"r{len(reconnects) + 1}",
+def begin(numbers: Iterator[int], stream: Stream, death: Death, arrival: Arrival | None) -> Reconnect:
+    """The next of ``numbers``: a connection of the stream ended, and it went on with ``arrival``, or not at all."""
+    return Reconnect(
+        f"r{next(numbers)}",
         stream.sender,
         stream.receiver,
         death.connection.name,
@@ -137,8 +142,6 @@ def begin(reconnects: list[Reconnect], stream: Stream, death: Death, arrival: Ar
         death.packet,
         None if arrival is None else arrival.packet,
     )
-    reconnects.append(record)
-    return record
 
 
 class Judgement:
@@ -184,6 +187,11 @@ class Judgement:
             self._conclude(resumption)
         self.held.clear()
 
+    def double(self) -> None:
+        """Number 0 came again, and may be the first of a new numbering."""
+        for resumption in self.open:
+            resumption.doubled = True
+
     def suspect(self, expectation: Expectation) -> None:
         """The connection that carries the stream ended: what it had not repeated by then was lost for a while."""
         for resumption in self.open:
@@ -228,7 +236,7 @@ class Judgement:
         self.open = [each for each in self.open if each not in silent]
         self.held.clear()
         for resumption in silent:
-            if self.came_back and self._lost_since(resumption.since):
+            if self._lost_since(resumption.since):
                 resumption.record.verdict, resumption.record.reason = "inconclusive", HIDDEN
             elif self.came_back:
                 resumption.fail(expectation)

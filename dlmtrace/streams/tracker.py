@@ -9,7 +9,7 @@ Rules, in plain words (protocol page §6):
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 from dlmtrace.streams.numbering import Numbering
@@ -38,8 +38,8 @@ OLD = 512
 class Tracker:
     """Feed it the stream's frames, the receiver's ACKs and the ends of the pair's connections, in order of capture.
 
-    ``stream`` is the result; findings go to ``report``, reconnects to ``reconnects`` as they begin, and to ``decided``
-    when their verdict is final.
+    ``stream`` is the result; findings go to ``report``; reconnects take the next of ``numbers`` as they begin, and
+    go to ``decided`` when their verdict is final.
     """
 
     def __init__(
@@ -48,13 +48,13 @@ class Tracker:
         pair: Pair,
         dialect: Dialect,
         report: Callable[[Finding], None],
-        reconnects: list[Reconnect],
+        numbers: Iterator[int],
         decided: Callable[[Reconnect], None],
     ) -> None:
         self.stream, self.pair = stream, pair
         self.learns_dialect = dialect == "auto"
         self.keeps_early = dialect == "v3"  # does the receiver queue frames of the future?
-        self.reconnects = reconnects
+        self._numbers = numbers
         self.peer: Tracker | None = None  # the other direction
         self.numbering: Numbering | None = None
         self.carrier: int | None = None  # of the last frame
@@ -70,6 +70,8 @@ class Tracker:
         self.stopped: tuple[Death, int] | None = None  # of the last frame's connection, and the low end of U then
         self.timeline = Timeline()
         self.took_new = False  # was the last frame the first of its number?
+        self.polled = False  # did the sender poll, as a node does that comes back, since its last new number?
+        self.doubled = False  # and did number 0 come again since?
         self.revised: Callable[[Arrival], None] | None = None  # is told of frames of which more was learnt
 
     # Frames.
@@ -150,6 +152,7 @@ class Tracker:
             if number > numbering.next:
                 self._gap(arrival, start, numbering)
             numbering.next = number + 1
+            self.polled = self.doubled = False
             return
         if number in numbering.missing:
             numbering.missing.remove(number, number)
@@ -158,6 +161,9 @@ class Tracker:
         if unseen:
             numbering.missing.add(number + 1, numbering.first - 1)
             numbering.first = numbering.result.seq_first = number
+        if self.polled and not number & MASK:
+            self.doubled = True
+            self.judgement.double()
         numbering.result.duplicates += 1
         if same(number) is False:
             if not self.pair.lost_anything(arrival.carrier):  # a new beginning may be what the capture lost
@@ -284,7 +290,7 @@ class Tracker:
             self._resume(death, low, upto, arrival, start)
 
     def _resume(self, death: Death, low: int, upto: int, arrival: Arrival, start: int) -> None:
-        record = begin(self.reconnects, self.stream, death, arrival)
+        record = begin(self._numbers, self.stream, death, arrival)
         index = death.connection.index
         carriers = {2 * index, 2 * index + 1} & self.ends.keys()
         uncertain = any(map(self.pair.lost_anything, carriers)) or self.pair.lost_between(arrival.carrier, 0, start)
@@ -292,7 +298,8 @@ class Tracker:
         sent = None if self.numbering is None else self.numbering.next
         waiting = self._expectation.arrivals
         since = min(death.time, waiting[0].time) if waiting else death.time
-        self.judgement.open.append(Resumption(record, arrival.ordinal, low, upto, uncertain, since, sent=sent))
+        resumption = Resumption(record, arrival.ordinal, low, upto, uncertain, since, sent=sent, doubled=self.doubled)
+        self.judgement.open.append(resumption)
         if arrival.time - death.time >= NO_CONNECTION and upto > low:
             self.silence.after(death, low, upto)
 
@@ -368,7 +375,7 @@ class Tracker:
         if not numbering.closed and death is not None:
             text = f"the numbers start again at {number} after {upto - 1 & MASK}, with no exchange of FIN"
             self.reporter.find("SEQ207", arrival, text)
-            record = begin(self.reconnects, self.stream, death, arrival)
+            record = begin(self._numbers, self.stream, death, arrival)
             record.unconfirmed = wire_ranges([(low, upto - 1)] if upto > low else [])
             reset = Resumption(record, arrival.ordinal, low, upto, False, death.time)
             if self.peer is None:
@@ -426,7 +433,7 @@ class Tracker:
             self.reporter.of_range("ACK305", text, low, upto - 1)
         if self.stopped is not None and upto > self.stopped[1] and numbering.fin is None:
             death, low = self.stopped
-            record = begin(self.reconnects, self.stream, death, None)
+            record = begin(self._numbers, self.stream, death, None)
             self.judgement.open.append(Resumption(record, death.ordinal, low, upto, uncertain=False, since=death.time))
         self._end_epoch("open")
         self.resets.finish()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from dlmtrace.findings.catalogue import CATALOGUE, severity
 from dlmtrace.findings.outcome import Outcome
 from dlmtrace.framing.frames import FrameBatch
 from dlmtrace.streams.analysis import CONNECTION_LIMIT, Analysis
-from dlmtrace.streams.results import Epoch, Finding, Range, Reconnect, Stream
+from dlmtrace.streams.results import Epoch, Finding, Range, Reconnect, Stream, Verdict
 from dlmtrace.transport.connections import Connection
 from dlmtrace.views.analysis_schema import OBJECTS, SCHEMA
 from dlmtrace.views.texts import VERSIONS
@@ -72,7 +72,7 @@ def document(run: Run, findings: Sequence[Finding]) -> dict[str, Any]:
         "streams": [stream_record(stream) for stream in run.streams],
         "reconnects": [reconnect_record(reconnect) for reconnect in run.analysis.reconnects],
         "findings": [finding_record(finding, run.files) for finding in findings],
-        "summary": summary_record(run.outcome),
+        "summary": summary_record(run),
     }
 
 
@@ -220,12 +220,14 @@ def finding_record(finding: Finding, files: Sequence[FileSummary]) -> dict[str, 
     }
 
 
-def summary_record(outcome: Outcome) -> dict[str, Any]:
+def summary_record(run: Run) -> dict[str, Any]:
     """Counts and the verdict on the whole."""
+    outcome = run.outcome
     return {
         "errors": outcome.errors,
         "warnings": outcome.warnings,
         "notes": outcome.notes,
+        "reconnects": {verdict: run.analysis.verdicts[verdict] for verdict in get_args(Verdict)},
         "verdict": outcome.verdict,
     }
 

@@ -6,7 +6,9 @@ Schema ``dlmtrace.analysis/1``: keys are never left out, and their order is this
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import get_args
 
+from dlmtrace.streams.results import Verdict
 from dlmtrace.views.schema import Key
 
 SCHEMA = "dlmtrace.analysis/1"
@@ -137,8 +139,10 @@ OBJECTS: dict[str, tuple[Key, ...]] = {
         Key("errors", "number", "findings that were selected, of severity error"),
         Key("warnings", "number", "… warning"),
         Key("notes", "number", "… note"),
+        Key("reconnects", "object", "how many of each verdict, also those beyond the 10,000 that are listed"),
         Key("verdict", "string", "`clean`, `findings` or `inconclusive`, see [below](#verdict-and-exit-status)"),
     ),
+    "summary.reconnects": tuple(Key(verdict, "number", "with that verdict") for verdict in get_args(Verdict)),
 }
 """The keys of every object of the document, in order."""
 

@@ -223,15 +223,14 @@ def headline(outcome: Outcome) -> tuple[str, str]:
 
 def summary_line(run: Run) -> str:
     """How much of what was found."""
-    outcome, reconnects = run.outcome, run.analysis.reconnects
+    outcome, verdicts = run.outcome, run.analysis.verdicts
     if outcome.empty:
         return "there is no DLM in this capture"
     counts = ((outcome.errors, "error"), (outcome.warnings, "warning"), (outcome.notes, "note"))
     text = ", ".join(many(count, noun) for count, noun in counts if count) or "nothing found"
-    if reconnects:
-        verdicts = Counter(reconnect.verdict for reconnect in reconnects)
+    if verdicts:
         told = ", ".join(f"{verdicts[verdict]} {verdict}" for verdict in VERDICTS if verdicts[verdict])
-        text += f"; {many(len(reconnects), 'reconnect')}: {told}"
+        text += f"; {many(verdicts.total(), 'reconnect')}: {told}"
     return text
 
 

@@ -38,7 +38,8 @@ CONTRACT = {
     "already_delivered lost lost_frames repaired_by verdict reason",
     "findings[]": "code name severity sender receiver connection file packet time seq_first seq_last count message "
     "evidence",
-    "summary": "errors warnings notes verdict",
+    "summary": "errors warnings notes reconnects verdict",
+    "summary.reconnects": "safe unsafe reset unprotected inconclusive",
 }
 """The keys as they were agreed on, by object."""
 
@@ -120,7 +121,8 @@ def test_a_document_without_anything_is_whole() -> None:
     found = json.loads(json.dumps(document(empty, [])))
     check(found)
     assert found["capture"]["first_time"] is None
-    assert found["summary"] == {"errors": 0, "warnings": 0, "notes": 0, "verdict": "inconclusive"}
+    none = dict.fromkeys(("safe", "unsafe", "reset", "unprotected", "inconclusive"), 0)
+    assert found["summary"] == {"errors": 0, "warnings": 0, "notes": 0, "reconnects": none, "verdict": "inconclusive"}
 
 
 FILES = [FileSummary("one.pcap", "pcap"), FileSummary("two.pcap", "pcap")]
@@ -245,4 +247,6 @@ def test_the_summary_counts_by_severity() -> None:
     outcome = Outcome()
     for code in ("SEQ211", "SEQ207", "SEQ204", "SEQ204"):
         outcome.add(Finding(code, ""))
-    assert summary_record(outcome) == {"errors": 1, "warnings": 1, "notes": 2, "verdict": "findings"}
+    summary = summary_record(Run([], 0, FrameCounts(), Analysis(), outcome))
+    del summary["reconnects"]
+    assert summary == {"errors": 1, "warnings": 1, "notes": 2, "verdict": "findings"}

@@ -1,6 +1,7 @@
 """The text of analyze, from values made by hand: what comes first, where it is, and how it fits a terminal."""
 
 import re
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -56,7 +57,16 @@ def stalled() -> tuple[Run, list[Finding]]:
 def run(streams: list[Stream], reconnects: list[Reconnect], outcome: Outcome) -> Run:
     nodes = NodeTable()
     nodes.nodes = {1: Node(), 2: Node()}
-    analysis = cast(Any, SimpleNamespace(streams=streams, reconnects=reconnects, nodes=nodes, connections={}))
+    analysis = cast(
+        Any,
+        SimpleNamespace(
+            streams=streams,
+            reconnects=reconnects,
+            verdicts=Counter(each.verdict for each in reconnects),
+            nodes=nodes,
+            connections={},
+        ),
+    )
     counts = FrameCounts()
     counts.total = 9133
     return Run(files(), 890, counts, analysis, outcome)

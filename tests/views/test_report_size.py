@@ -1,6 +1,7 @@
 """However much there is to tell, the page stays small and counts what it leaves out."""
 
 import re
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -64,7 +65,14 @@ def worst_report() -> Report:
         outcome.add(finding)
     nodes = NodeTable()
     nodes.nodes = {number: Node(10**6) for number in range(1, NODES + 1)}
-    analysis = SimpleNamespace(streams=streams, reconnects=reconnects, connections={}, nodes=nodes, leaves=list)
+    analysis = SimpleNamespace(
+        streams=streams,
+        reconnects=reconnects,
+        verdicts=Counter(each.verdict for each in reconnects),
+        connections={},
+        nodes=nodes,
+        leaves=list,
+    )
     file = FileSummary("ring.pcap", "pcap", 10**7, 10**9, 10**18, 10**18 + HOUR)
     run = Run([file], 10**7, FrameCounts(), analysis, outcome)
     texts = SimpleNamespace(texts=[f"OPTS/MSG REQUEST {LONG_NAME}{n}" for n in range(2048)])
