@@ -29,6 +29,10 @@ def address_of(connection: Connection, side: int) -> Address:
     return endpoint.high, endpoint.low
 
 
+REMEMBERED = 4096
+"""Ends of connections whose nodes need not be looked up again."""
+
+
 class Identities:
     """The node id behind each address.
 
@@ -60,6 +64,8 @@ class Identities:
         connection, side = batch.connections[end >> 1], end & 1
         key = self.host(connection, side), self.host(connection, 1 - side)
         if min(key) >= 0:
+            if len(self._keys) >= REMEMBERED:
+                self._keys.clear()  # all but the last ones are of connections that ended
             self._keys[end] = key
         return key
 
