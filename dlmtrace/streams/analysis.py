@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from dlmtrace.capture.packets import CaptureFact
 from dlmtrace.capture.segments import TrafficSummary
@@ -24,12 +23,11 @@ from dlmtrace.streams.pair import Death, Pair
 from dlmtrace.streams.plain import PlainRuns, Run
 from dlmtrace.streams.receiver import Arrival
 from dlmtrace.streams.results import Dialect, Finding, Leave, Reconnect, Stream
+from dlmtrace.streams.rows import NO_ROWS, Int, Rows, rows_of_pairs
 from dlmtrace.streams.timeline import Timeline
 from dlmtrace.streams.tracker import Tracker
 from dlmtrace.transport.connections import Connection, ConnectionEvent
 from dlmtrace.wire.enums import Command, RecoveryType
-
-Int = npt.NDArray[np.int64]
 
 CONNECTION_LIMIT = 1000
 """Connections kept for the report; further ones are counted only."""
@@ -53,35 +51,7 @@ class _Directed:
     versions: Counter[int] = field(default_factory=Counter)
 
 
-class _Rows:
-    """Rows of a batch that one node sent to another."""
-
-    def __init__(self) -> None:
-        self.carrier = -1
-        self.several = False  # do they come over more than one connection?
-        self.numbered = self.acks = self.bare = np.empty(0, np.int64)
-        self.all: list[Int] = []
-
-    def add(self, carrier: int, rows: Int, numbered: Int, acks: Int, bare: Int) -> None:
-        """Rows of one direction of a connection; of these the OPTS, ACK, and bare MSG and RCOM frames."""
-        self.several = self.carrier >= 0
-        self.carrier = carrier
-        self.numbered, self.acks, self.bare = numbered, acks, bare
-        self.all.append(rows)
-
-    def before(self, row: int) -> list[Int]:
-        """The rows below ``row``."""
-        return [rows[rows < row] for rows in self.all]
-
-    def drop_before(self, row: int) -> None:
-        """Leave only the rows from ``row`` on."""
-        self.numbered, self.acks, self.bare = (rows[rows >= row] for rows in (self.numbered, self.acks, self.bare))
-        self.all = [rows[rows >= row] for rows in self.all]
-
-
-_NO_ROWS = _Rows()
-
-_Both = list[tuple[_Directed, _Rows]]
+_Both = list[tuple[_Directed, Rows]]
 """The two streams of a pair, and what a batch holds of each."""
 
 
@@ -240,13 +210,13 @@ class Analysis:
             disturbed.add(frozenset(self._hosts(batch, row)))
         for index in np.unique(batch.frames["connection"][batch.frames["state"] != WHOLE]).tolist():
             disturbed.add(frozenset(self._hosts(batch, index)))
-        rows = self._rows(batch)
+        rows = rows_of_pairs(batch, self.hosts)
         exact: list[Int] = []
         candidates: list[_Both] = []
         runs: list[Run] = []
         for low, high in {(min(hosts), max(hosts)) for hosts in rows}:
             hosts = (low, high)
-            both = [(self._between(*each), rows.get(each, _NO_ROWS)) for each in (hosts, hosts[::-1])]
+            both = [(self._between(*each), rows.get(each, NO_ROWS)) for each in (hosts, hosts[::-1])]
             if frozenset(hosts) not in disturbed:
                 self._begin_pair(both, batch)
                 if _may_be_plain(both):
@@ -268,20 +238,6 @@ class Analysis:
             exact += [each for index in rest for _, sent in candidates[index] for each in sent.all]
         return np.sort(np.concatenate(exact)) if exact else np.empty(0, np.int64)
 
-    def _rows(self, batch: FrameBatch) -> dict[tuple[int, int], _Rows]:
-        """The batch's rows by sender and receiver."""
-        ends = batch.ends
-        order = np.argsort(ends.of.astype(np.uint16) if len(ends.number) < 1 << 16 else ends.of, kind="stable")
-        command = batch.header["h_cmd"][order]
-        masks = (command == Command.OPTS, command == Command.ACK, (command == Command.MSG) | (command == Command.RCOM))
-        groups = [_split(each, ends.of, len(ends.number)) for each in (order, *(order[mask] for mask in masks))]
-        rows: dict[tuple[int, int], _Rows] = {}
-        for number, *group in zip(ends.number.tolist(), *groups, strict=True):
-            connection = batch.connections[number >> 1]
-            hosts = self._host(connection, number & 1), self._host(connection, 1 - (number & 1))
-            rows.setdefault(hosts, _Rows()).add(number, *group)
-        return rows
-
     def _begin_pair(self, both: _Both, batch: FrameBatch) -> None:
         """Streams that have not begun begin with their first frame; what a pair sent until then goes frame by frame."""
         first = [int(rows.numbered[0]) for each, rows in both if each.tracker.numbering is None and len(rows.numbered)]
@@ -300,9 +256,8 @@ class Analysis:
         """What is kept of a plain pair's rows beside its numbers."""
         numbered = any(directed.tracker.numbering is not None for directed, _ in both)
         for directed, rows in both:
-            polls = rows.bare[
-                (batch.command[rows.bare] == Command.RCOM) & (batch.type[rows.bare] == RecoveryType.STATUS)
-            ]
+            recovery = rows.bare[batch.command[rows.bare] == Command.RCOM]
+            polls = recovery[batch.type[recovery] == RecoveryType.STATUS] if len(recovery) else recovery
             if len(rows.numbered) or len(polls):
                 directed.tracker.polled = bool(len(polls)) and polls[-1] > rows.numbered[-1:].max(initial=-1)
             if directed.tracker.numbering is not None and len(rows.numbered):
@@ -451,12 +406,6 @@ def _may_be_plain(both: _Both) -> bool:
     numbered = any(directed.tracker.numbering is not None for directed, _ in both)
     moved = any(len(rows.bare) and directed.bare.carrier != rows.carrier for directed, rows in both)
     return not any(rows.several for _, rows in both) and (numbered or not moved)
-
-
-def _split(rows: Int, of: Int, count: int) -> list[Int]:
-    """Rows in the order of ``of`` as one array for each of its ``count`` values."""
-    stops = np.cumsum(np.bincount(of[rows], minlength=count)).tolist()
-    return [rows[start:stop] for start, stop in zip([0, *stops[:-1]], stops, strict=True)]
 
 
 _FEW_COMMANDS = 8  # all that kernels send lie below

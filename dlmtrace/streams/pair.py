@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from dlmtrace.streams.receiver import Arrival
 from dlmtrace.transport.connections import Connection
 
 VANISHED = 200_000_000
@@ -59,6 +61,21 @@ class Pair:
             del self.holes[next(iter(self.holes))]
         self.holes.setdefault(carrier, deque(maxlen=REMEMBERED)).append((position, position + length))
         self.lost_at = max(self.lost_at or 0, time)
+
+    def never_came(self, death: Death, arrivals: Iterable[Arrival]) -> list[Arrival]:
+        """Which frames of a dead connection did not come after all?"""
+        waiting = [
+            arrival
+            for arrival in arrivals
+            if arrival.carrier >> 1 == death.connection.index
+            and arrival.came
+            and arrival.end > death.connection.directions[arrival.carrier & 1].acknowledged
+        ]
+        if not waiting:
+            return []
+        vanished = death.kind == "abandoned" or death.time - waiting[0].time > VANISHED
+        ended = self.deaths.get(death.connection.index, death).ordinal  # by the FIN where a RST follows
+        return waiting if vanished else [arrival for arrival in waiting if arrival.ordinal > ended]
 
     def lost_since(self, time: int) -> bool:
         """May the capture miss anything that passed between the nodes from ``time`` (ns) on?"""

@@ -73,6 +73,15 @@ class Expectation:
             self.arrivals.popleft()
         self._start = max(self._start, self.confirmed)
 
+    def kept_early(self, acknowledged: int) -> bool:
+        """Does an ACK show that frames were kept that came while another one was waited for, as the v3 series does?"""
+        waited = self.expected
+        early = {each.number for each in self.arrivals if each.came and each.number > each.expected}
+        late = {each.number for each in self.arrivals if each.came and each.number <= each.expected}
+        return waited in late and any(
+            number in early and number not in late for number in range(waited + 1, acknowledged)
+        )
+
     def recount(self) -> None:
         """Work the expectation out again after ``came`` of some arrivals changed."""
         self.expected = self._start

@@ -14,7 +14,7 @@ from typing import Literal
 
 from dlmtrace.streams.numbering import Numbering
 from dlmtrace.streams.numbers import MASK, unwrap, wire_ranges
-from dlmtrace.streams.pair import REMEMBERED, VANISHED, Death, Pair
+from dlmtrace.streams.pair import REMEMBERED, Death, Pair
 from dlmtrace.streams.receiver import Arrival, Expectation
 from dlmtrace.streams.reconnecting import Judgement, Resumption, begin
 from dlmtrace.streams.reporter import Reporter, span
@@ -227,8 +227,9 @@ class Tracker:
         if unwrapped > expectation.confirmed:
             where = (arrival.carrier >> 1, arrival.time, arrival.packet)
             self.timeline.note("confirmed", expectation.confirmed, unwrapped - 1, *where)
-        if self.learns_dialect and numbering.stall is not None and unwrapped > expectation.expected:
-            self._learn_dialect(unwrapped, expectation)
+        learns = self.learns_dialect and numbering.stall is not None and expectation.kept_early(unwrapped)
+        if learns and not any(map(self.pair.lost_anything, self.ends)):
+            self.keeps_early = expectation.keeps_early = True
         self.silence.hear(numbering, expectation.expected)
         expectation.acknowledge(unwrapped)
         numbering.result.confirmed_to = number
@@ -237,15 +238,6 @@ class Tracker:
         self.judgement.acknowledge()
         self.silence.go_on(numbering, arrival.time)
         self.judgement.judge(self._expectation)
-
-    def _learn_dialect(self, acknowledged: int, expectation: Expectation) -> None:
-        """The receiver has frames that came while it waited for another one: it kept them, as the v3 series does."""
-        waited = expectation.expected
-        early = {each.number for each in expectation.arrivals if each.came and each.number > each.expected}
-        late = {each.number for each in expectation.arrivals if each.came and each.number <= each.expected}
-        kept = [number for number in range(waited + 1, acknowledged) if number in early and number not in late]
-        if waited in late and kept and not any(map(self.pair.lost_anything, self.ends)):
-            self.keeps_early = expectation.keeps_early = True
 
     def _beyond(self, number: int, arrival: Arrival, numbering: Numbering) -> None:
         """An ACK of a number that was never seen: was it lost by the capture, or never sent?  The next frame tells."""
@@ -320,19 +312,8 @@ class Tracker:
         self.judgement.judge(self._expectation)
 
     def _doubt(self, death: Death, numbering: Numbering) -> None:
-        """Which frames of the dead connection did not come after all?"""
-        waiting = [
-            arrival
-            for arrival in numbering.expectation.arrivals
-            if arrival.carrier >> 1 == death.connection.index
-            and arrival.came
-            and arrival.end > death.connection.directions[arrival.carrier & 1].acknowledged
-        ]
-        if not waiting:
-            return
-        vanished = death.kind == "abandoned" or death.time - waiting[0].time > VANISHED
-        ended = self.pair.deaths.get(death.connection.index, death).ordinal  # by the FIN where a RST follows
-        gone = waiting if vanished else [arrival for arrival in waiting if arrival.ordinal > ended]
+        """Some frames of the dead connection may not have come after all."""
+        gone = self.pair.never_came(death, numbering.expectation.arrivals)
         for arrival in gone:
             arrival.came = False
         if gone:
