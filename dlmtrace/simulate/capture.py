@@ -43,24 +43,29 @@ def address(node: int) -> str:
     return f"10.0.0.{node}"
 
 
-def packets(captured: list[tuple[int, Segment]], faults: Faults | None = None) -> list[Packet]:
-    """Ethernet packets of the segments, in capture order."""
-    faults = faults or Faults()
+def kept(captured: list[tuple[int, Segment]], faults: Faults) -> list[tuple[int, Segment]]:
+    """What the capture did not miss, in its order: ns and segment."""
     random = Random(faults.seed)
-    kept = [
+    seen = [
         (time, segment)
         for time, segment in captured
         if time >= faults.start
         and faults.only_from in (None, segment.sender)
         and not (faults.drop and random.random() < faults.drop)
     ]
-    times = [time for time, _ in kept]
+    times, segments = [time for time, _ in seen], [segment for _, segment in seen]
     place = 0
-    while faults.reorder and place + 1 < len(kept):
+    while faults.reorder and place + 1 < len(segments):
         if random.random() < faults.reorder:
-            kept[place], kept[place + 1] = kept[place + 1], kept[place]
+            segments[place], segments[place + 1] = segments[place + 1], segments[place]
             place += 1
         place += 1
+    return list(zip(times, segments, strict=True))
+
+
+def packets(captured: list[tuple[int, Segment]], faults: Faults | None = None) -> list[Packet]:
+    """Ethernet packets of the segments, in capture order."""
+    seen = kept(captured, faults or Faults())
     nodes: dict[int, Node] = {}
     return [
         Packet(
@@ -70,7 +75,7 @@ def packets(captured: list[tuple[int, Segment]], faults: Faults | None = None) -
             segment.position,
             segment.payload,
         )
-        for identification, (time, (_, segment)) in enumerate(zip(times, kept, strict=True))
+        for identification, (time, segment) in enumerate(seen)
     ]
 
 

@@ -69,10 +69,11 @@ class _Part:
 
 
 def _parts(frames: Sequence[FrameTruth]) -> list[_Part]:
-    """An epoch by connection, in the order in which the sender wrote; only what the capture saw something of."""
+    """An epoch by connection, in the order in which the sender wrote; only where the capture saw a whole frame."""
     entries = [(transmission, frame) for frame in frames for transmission in frame.transmissions if transmission.begun]
     entries.sort(key=lambda entry: entry[0].order)
-    return [_Part(key, list(group)) for key, group in groupby(entries, key=lambda entry: entry[0].connection)]
+    parts = [_Part(key, list(group)) for key, group in groupby(entries, key=lambda entry: entry[0].connection)]
+    return [part for part in parts if part.seen]
 
 
 def _left_out(frame: FrameTruth, new: _Part) -> bool:
@@ -195,14 +196,23 @@ def _sequenced(stream: Stream, connections: list[ConnectionTruth]) -> list[Recon
 
 def _at_risk(epoch: Epoch, upto: list[_Part], ended: int, new: _Part | None) -> list[FrameTruth]:
     seen = set[FrameTruth]().union(*(part.seen for part in upto))
+    sent = seen if new is None else seen | new.seen
     highest = max([part.highest for part in upto] + ([] if new is None else [new.highest]))
     risky = []
     for frame in epoch.frames[: highest + 1]:
         unconfirmed = frame.confirmed is None or frame.confirmed > ended
-        skipped = not frame.seen and frame.place < highest
+        skipped = frame not in sent and frame.place < highest and not _written_in_turn(frame, new)
         if unconfirmed and (frame in seen or skipped):
             risky.append(frame)
     return risky
+
+
+def _written_in_turn(frame: FrameTruth, new: _Part | None) -> bool:
+    """Whether a frame was written to the new connection before what follows it; its bytes may never have passed."""
+    if new is None:
+        return False
+    after = min((t.order for t, other in new.entries if other.place > frame.place and t.seen is not None), default=-1)
+    return any(t.connection == new.connection and t.order < after for t in frame.transmissions)
 
 
 def _judge(change: _Change, place: int) -> _Judgement:
@@ -214,7 +224,9 @@ def _judge(change: _Change, place: int) -> _Judgement:
         return _Judgement("unsafe", "the receiver's numbers started again, the sender's did not")
     left = [frame for frame in change.at_risk if _left_out(frame, new)]
     if left and not all(_waited(frame, change.upto[-1], new) for frame in left):
-        also: frozenset[Verdict] = frozenset() if _proven(change, new, left[0]) else frozenset({"inconclusive"})
+        went_on = new.highest > change.at_risk[-1].place  # beyond what was at risk: else the rest may still come
+        proven = went_on and _proven(change, new, left[0])
+        also: frozenset[Verdict] = frozenset() if proven else frozenset({"inconclusive"})
         return _Judgement("unsafe", "frames were left out", also, _repair(left, change.later, place))
     # else what was left out waited behind what the new connection carried before that ended, too
     doubtful: frozenset[Verdict] = frozenset({"unsafe"}) if left else frozenset()

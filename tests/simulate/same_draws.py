@@ -1,0 +1,20 @@
+"""Draws of hypothesis that are the same in every run, whatever ran before."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest import mock
+
+from hypothesis.internal.conjecture import providers
+
+
+@contextmanager
+def same_draws() -> Iterator[None]:
+    """Leave out the constants of the modules loaded so far: recent versions of hypothesis mix them into their draws."""
+    if not hasattr(providers, "_get_local_constants"):
+        yield  # a version that does not
+        return
+    none = providers.Constants(integers=set(), floats=set(), bytes=set(), strings=set())
+    providers.CONSTANTS_CACHE.cache.clear()
+    with mock.patch.object(providers, "_get_local_constants", return_value=none):
+        yield
+    providers.CONSTANTS_CACHE.cache.clear()
