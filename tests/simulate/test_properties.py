@@ -7,6 +7,7 @@ from hypothesis import settings as hypothesis_settings
 
 from dlmtrace.simulate.dialects import DIALECTS
 from dlmtrace.simulate.scenario import Crash, Scenario, Send, run
+from simulate.same_draws import same_draws
 from simulate.scenario_strategies import MERGED, reset_scenarios, scenarios
 
 RELIABLE = tuple(name for name in DIALECTS if name != "3.1")
@@ -26,7 +27,10 @@ def test_no_epoch_delivers_out_of_order_and_nothing_is_confirmed_that_was_not_de
                 assert {frame for frame in epoch.frames if frame.confirmed is not None} <= set(delivered)
 
 
-@hypothesis_settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
+@same_draws()
+@hypothesis_settings(
+    deadline=None, max_examples=150, suppress_health_check=list(HealthCheck), derandomize=True, database=None
+)
 @given(reset_scenarios(MERGED))
 def test_merged_kernels_deliver_every_message_once_and_in_order_whatever_is_reset(scenario: Scenario) -> None:
     outcome = run(scenario)

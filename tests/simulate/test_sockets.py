@@ -59,10 +59,10 @@ async def spawn(configuration: Configuration) -> Process:
     )
 
 
-async def exchange(dialect: str) -> tuple[list[int], list[int]]:
+async def exchange(dialect: str, latency: float = 0.01) -> tuple[list[int], list[int]]:
     """What each node received from the other when everything is there, or when it no longer changes."""
     listens, proxied = free_port(), free_port()
-    proxy = ResettingProxy(latency=0.01)
+    proxy = ResettingProxy(latency)
     servers = [await proxy.serve(node, proxied, listens) for node in (1, 2)]
     timers = {"retransmission_timer": SECOND // 2, "retransmission_age": SECOND // 4}  # v3, in a hurry
     nodes = [
@@ -96,7 +96,11 @@ def test_nothing_is_lost_and_nothing_comes_twice(dialect: str) -> None:
 
 
 def test_3_1_loses_messages_but_repeats_and_reorders_none() -> None:
-    both = asyncio.run(exchange("3.1"))
-    assert any(len(received) < MESSAGES for received in both)
-    for received in both:
-        assert received == sorted(set(received))
+    lost = 0
+    for _ in range(3):  # on a busy machine the resets may come when everything has been sent
+        for received in asyncio.run(exchange("3.1", latency=0.2)):  # something is always under way
+            assert received == sorted(set(received))
+            lost += MESSAGES - len(received)
+        if lost:
+            break
+    assert lost
