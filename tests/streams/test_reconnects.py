@@ -155,6 +155,16 @@ def test_what_came_again_only_ahead_of_its_turn_is_lost(script: Script) -> None:
     assert record.lost == [(2, 2)]
 
 
+def test_a_sender_that_may_have_come_back_with_the_bytes_that_it_sent_first(script: Script) -> None:
+    old = script.meet()
+    old.send(script.one, frames(0, 1))
+    old.reset(by=script.two)
+    new = script.meet()  # it polls, as it does when it joins
+    new.send(script.one, frames(0))
+    new.send(script.two, ack(2, sender=2))
+    assert script.verdicts() == [("c1", "c2", "inconclusive")]
+
+
 FRESH = opts(0, request(b"fresh", sender=2))
 
 
