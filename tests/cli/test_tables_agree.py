@@ -20,8 +20,6 @@ Run = Callable[..., Result]
 
 ANALYSIS = ("connections", "streams", "reconnects", "findings")
 BY_SENDER = "SELECT connection, source, sender, h_cmd, count(*) AS frames FROM {} GROUP BY ALL"
-BIG = [file for file in CAPTURE_FILES if ".n1.ring." in file]
-"""Parts of one long capture; that of the other node stands for them where each pass counts."""
 COMMANDS = {1: "MSG", 2: "RCOM", 3: "OPTS", 4: "ACK", 5: "FIN"}
 
 
@@ -69,7 +67,7 @@ def frames_agree(rows: list[dict[str, Any]], document: dict[str, Any]) -> None:
     assert commands == told
 
 
-@pytest.mark.parametrize("file", [file for file in CAPTURE_FILES if file not in BIG])
+@pytest.mark.parametrize("file", CAPTURE_FILES)
 def test_parquet_agrees_with_the_document(dlmtrace: Run, tmp_path: Path, file: str) -> None:
     path = capture_path(file)
     document = json.loads(dlmtrace("analyze", path, "--format", "json").out)
@@ -86,5 +84,5 @@ def test_answers_agree_with_the_document(dlmtrace: Run, file: str) -> None:
     document = json.loads(dlmtrace("analyze", path, "--format", "json").out)
     with Database(lambda: Trace([str(path)]), {}, "auto") as database:
         frames_agree(pa.Table.from_batches(database.answer(BY_SENDER.format("frames"))).to_pylist(), document)
-        for table in ANALYSIS if file not in BIG else ():
+        for table in ANALYSIS:
             assert as_json(pa.Table.from_batches(database.answer(f"FROM {table}"))) == document[table]
