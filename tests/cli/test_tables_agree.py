@@ -68,7 +68,7 @@ def frames_agree(rows: list[dict[str, Any]], document: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("file", CAPTURE_FILES)
-def test_parquet_agrees_with_the_document(dlmtrace: Run, tmp_path: Path, file: str) -> None:
+def test_tables_agree_with_the_document(dlmtrace: Run, tmp_path: Path, file: str) -> None:
     path = capture_path(file)
     document = json.loads(dlmtrace("analyze", path, "--format", "json").out)
     assert dlmtrace("export", path, "-o", tmp_path).status == 0
@@ -76,12 +76,6 @@ def test_parquet_agrees_with_the_document(dlmtrace: Run, tmp_path: Path, file: s
         assert as_json(pq.read_table(tmp_path / f"{table}.parquet")) == document[table]
     written = duckdb.sql(BY_SENDER.format(f"'{tmp_path / 'frames.parquet'}'")).to_arrow_table()
     frames_agree(written.to_pylist(), document)
-
-
-@pytest.mark.parametrize("file", CAPTURE_FILES)
-def test_answers_agree_with_the_document(dlmtrace: Run, file: str) -> None:
-    path = capture_path(file)
-    document = json.loads(dlmtrace("analyze", path, "--format", "json").out)
     with Database(lambda: Trace([str(path)]), {}, "auto") as database:
         frames_agree(pa.Table.from_batches(database.answer(BY_SENDER.format("frames"))).to_pylist(), document)
         for table in ANALYSIS:
