@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import signal
@@ -85,6 +86,7 @@ def _options(
 def main() -> None:
     """Run the command line; one line on standard error for every failure."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's threads for matrices would only wait
+    gc.set_threshold(100_000, 50, 100)  # batches make very many objects and hardly a cycle
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end like any Unix tool when the reader of a pipe goes away
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # an encoding without arrows is no reason to fail

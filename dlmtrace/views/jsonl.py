@@ -51,7 +51,7 @@ _PAYLOADS = {
 """Those that come in numbers when a lockspace recovers; the others hold lists."""
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
-_QUOTED: Texts[str] = Texts(_encode)
+_QUOTED: Texts[str] = Texts(json.encoder.encode_basestring_ascii)  # what _encode does with a text, without its detour
 
 
 def _or_null(texts: list[str]) -> list[str]:
