@@ -103,18 +103,7 @@ def decode(
     time: Moments = None,
 ) -> int:
     """Show every DLM frame of a capture, a line each."""
-    selectors = Selectors(
-        nodes=node or [],
-        peers=peer or [],
-        commands=command or [],
-        types=type or [],
-        lockspaces=lockspace or [],
-        resources=resource or [],
-        sequences=seq or [],
-        packets=packet or [],
-        connections=connection or [],
-        times=time or [],
-    )
+    selectors = Selectors.of(node, peer, command, type, lockspace, resource, seq, packet, connection, time)
     output = Output(form, tree, hexdump, count, times, limit)
     if form is not OutputFormat.TEXT and (tree or hexdump):
         raise typer.BadParameter("-V and -x are for --format text only", param_hint="--format")

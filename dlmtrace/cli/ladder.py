@@ -113,18 +113,7 @@ def ladder(
     from dlmtrace.views.places import Places
     from dlmtrace.views.terminal import Terminal
 
-    selectors = Selectors(
-        nodes=node or [],
-        peers=peer or [],
-        commands=command or [],
-        types=type or [],
-        lockspaces=lockspace or [],
-        resources=resource or [],
-        sequences=seq or [],
-        packets=packet or [],
-        connections=connection or [],
-        times=time or [],
-    )
+    selectors = Selectors.of(node, peer, command, type, lockspace, resource, seq, packet, connection, time)
     selectors.selection(0, local=False)  # complain about them before anything is read
     if around is not None and reconnect is not None:
         raise typer.BadParameter("take either --around or --reconnect", param_hint="--around")

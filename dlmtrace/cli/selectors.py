@@ -34,6 +34,11 @@ class Selectors:
     connections: list[str]
     times: list[str]
 
+    @classmethod
+    def of(cls, *options: list[str] | None) -> Selectors:
+        """From the options of a command, in the order of the fields."""
+        return cls(*(option or [] for option in options))
+
     def selection(self, origin: int, local: bool) -> Selection:
         """The selection; relative times count from ``origin`` (ns), others without a zone are ``local`` or UTC.
 
