@@ -33,13 +33,13 @@ from dlmtrace.simulate.events import (
     RecordReset,
     Resent,
     ShutdownFinished,
-    State,
     StateChanged,
     VersionDetected,
     Warned,
 )
 from dlmtrace.simulate.sequence import before, following, past
 from dlmtrace.simulate.termination import Action, DrainingTermination, Termination
+from dlmtrace.streams.termination import State
 from dlmtrace.wire.enums import Command
 
 ACKNOWLEDGE_ON_SEND = 32

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Literal
+
+from dlmtrace.streams.termination import State
 
 Cause = Literal["new", "socket error", "equal ACKs", "timer"]
 """Why a frame was queued: for the first time, or again and for which reason (protocol page §6.3)."""
@@ -19,18 +20,6 @@ Reason = Literal[
     "sequence mismatch",
 ]
 """Why a frame was not taken (protocol page §1.3, §6.2, §6.4)."""
-
-
-class State(IntEnum):
-    """State of the termination handshake with one peer, in the kernel's numbers (protocol page §6.6)."""
-
-    CLOSED = 1
-    ESTABLISHED = 2
-    FIN_WAIT1 = 3
-    FIN_WAIT2 = 4
-    CLOSE_WAIT = 5
-    LAST_ACK = 6
-    CLOSING = 7
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
-from dlmtrace.simulate.events import State
+from dlmtrace.streams.termination import State
 
 
 class Trigger(Enum):

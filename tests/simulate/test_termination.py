@@ -11,7 +11,8 @@ import pytest
 
 from dlmtrace.simulate.dialects import DIALECTS, SECOND
 from dlmtrace.simulate.endpoint import Endpoint
-from dlmtrace.simulate.events import Ignored, RecordReset, ShutdownFinished, State, StateChanged, Warned
+from dlmtrace.simulate.events import Ignored, RecordReset, ShutdownFinished, StateChanged, Warned
+from dlmtrace.streams.termination import State
 from simulate.engines import ack, established, fin, message, opts, output, status
 
 PROTOCOL_PAGE = Path(__file__).resolve().parents[2] / "docs" / "protocol.md"

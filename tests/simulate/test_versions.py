@@ -6,7 +6,8 @@ import pytest
 
 from dlmtrace.simulate.dialects import DIALECTS, VERSION_3_1, VERSION_3_2
 from dlmtrace.simulate.endpoint import Endpoint, VersionUnknown
-from dlmtrace.simulate.events import Delivered, Event, Ignored, State, StateChanged, VersionDetected
+from dlmtrace.simulate.events import Delivered, Event, Ignored, StateChanged, VersionDetected
+from dlmtrace.streams.termination import State
 from simulate.engines import ack, established, fin, lookup, message, opts, output, status, towards_3_1
 
 UP_TO_6_5 = ["v3", "5.14", "5.15", "6.1.y", "6.2", "6.3", "6.5"]
