@@ -46,7 +46,6 @@ class TcpTransport:
     def __init__(self, ports: frozenset[int], numbers: Iterator[int]) -> None:
         self._table = IncarnationTable(ports, numbers)
         self._repeats = Repeats()
-        self._repetitions: list[Repetition] = []  # of the rows at hand
         self._buffers: dict[int, Bytes] = {}  # this batch's; what waits in a direction has its own under -1 - key
         self._serial = 0
         self._waiting: set[int] = set()  # keys (2·slot+side) of receivers with something behind a gap
@@ -193,11 +192,11 @@ class TcpTransport:
         others: list[Group] = []
         for each in disordered:
             (usual if each.receiver.plain and cuts[each.low] == cuts[each.high] else others).append(each)
-        self._repetitions, left = put_in_order(usual, arrivals, length, out)
+        repetitions, left = put_in_order(usual, arrivals, length, out)
         for each in others + left:
-            self._sort_out(each.key, arrivals.between(each.low, each.high), length[each.low : each.high], out)
-        self._repeats.examine(self._repetitions, out.buffers, transmissions)
-        self._repetitions = []
+            rows, sizes = arrivals.between(each.low, each.high), length[each.low : each.high]
+            self._sort_out(each.key, rows, sizes, repetitions, out)
+        self._repeats.examine(repetitions, out.buffers, transmissions)
         moment = clock[order]
         for row in np.flatnonzero(flags & (FIN | RST)).tolist():
             end = int(sequence[row] + length[row]) & _MASK
@@ -206,8 +205,13 @@ class TcpTransport:
         self._acknowledge(groups, starts, stops, acknowledged, moment)
         self._touch(groups, starts, stops, flags, moment, arrivals)
 
-    def _sort_out(self, key: int, arrivals: Arrivals, length: Int, out: Assembly) -> None:
-        """A group that does not simply continue its stream; positions of ``arrivals`` are sequence numbers."""
+    def _sort_out(
+        self, key: int, arrivals: Arrivals, length: Int, repetitions: list[Repetition], out: Assembly
+    ) -> None:
+        """A group that does not simply continue its stream; positions of ``arrivals`` are sequence numbers.
+
+        What came again goes to ``repetitions``.
+        """
         receiver = self._table.slots[key >> 1].receivers[key & 1]
         statistics = receiver.statistics
         if not receiver.known:
@@ -220,7 +224,7 @@ class TcpTransport:
             if len(later):
                 split = int(later[0])
                 if split:
-                    self._sort_out(key, arrivals.between(0, split), length[:split], out)
+                    self._sort_out(key, arrivals.between(0, split), length[:split], repetitions, out)
                 out.add(receiver, receiver.fix_start())
                 arrivals, length = arrivals.between(split, None), length[split:]
         position = receiver.expected + signed(arrivals.position - receiver.sequence)
@@ -242,7 +246,7 @@ class TcpTransport:
         statistics.out_of_order += len(np.setdiff1d(behind, result.repeated, assume_unique=True))
         if len(result.repeated):
             again, kept = rows.take(result.repeated), Arrivals.concatenate([*out.delivered(receiver), result.kept])
-            self._repetitions.append(Repetition(receiver, again, highest[result.repeated], kept))
+            repetitions.append(Repetition(receiver, again, highest[result.repeated], kept))
         out.add(receiver, deliveries)
         if receiver.waits:
             self._waiting.add(key)
