@@ -242,8 +242,7 @@ class Collector:
         numbers, kinds, gaps = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, np.bool_)]
         spans = [] if line.span is None else [line.span]
         if timeline is not None:
-            spans += [span for span in timeline.spans if span.kind != "confirmed"]
-            timeline.spans.clear()
+            spans += [span for span in timeline.take() if span.kind != "confirmed"]
         left_out = False
         for span in spans:
             if span.kind == "missing":

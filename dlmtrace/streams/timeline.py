@@ -49,3 +49,8 @@ class Timeline:
             self.spans.append(span)
         else:
             self.dropped += 1
+
+    def take(self) -> list[Span]:
+        """Hand over the ranges that began since the last time; the newest ones may still grow."""
+        spans, self.spans = self.spans, []
+        return spans
