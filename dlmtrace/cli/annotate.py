@@ -64,7 +64,7 @@ def annotate(
     from dlmtrace.views.terminal import Terminal
 
     codes = selected(select or [], ignore or [])
-    output = output.resolve()
+    given, output = output, output.resolve()
     if output.exists() and file != "-" and os.path.exists(file) and output.samefile(file):
         raise typer.BadParameter("it is the capture itself", param_hint="--output")
     if output.exists() and not output.is_file():
@@ -91,7 +91,7 @@ def annotate(
             size = trace.capture.files[0].bytes
             refused = write_annotated(path, size, target, annotations.about, comments)
     written = len(comments) - len(refused)
-    print(f"{output}: {annotations.verdict}; {many(written, 'packet')} with comments")
+    print(f"{given}: {annotations.verdict}; {many(written, 'packet')} with comments")
     if refused:
         listed = f"{many(len(refused), 'packet')}, the first is packet {refused[0]}"
         print(f"dlmtrace: simple packet blocks take no comments: left out on {listed}", file=sys.stderr)

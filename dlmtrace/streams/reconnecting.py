@@ -275,6 +275,10 @@ def _safe_reason(resumption: Resumption) -> str:
     if not count:
         return "every frame had been confirmed when the connection ended"
     again = len(resumption.resent)
+    if count == 1:
+        return (
+            f"the only unconfirmed frame was confirmed later, {'after it was' if again else 'without being'} sent again"
+        )
     how = f"{again} of them after they were sent again" if again else "without being sent again"
     return f"all {count} unconfirmed frames were confirmed later, {how}"
 
