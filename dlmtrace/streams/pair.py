@@ -60,6 +60,10 @@ class Pair:
         if carrier not in self.holes and len(self.holes) >= REMEMBERED:
             del self.holes[next(iter(self.holes))]
         self.holes.setdefault(carrier, deque(maxlen=REMEMBERED)).append((position, position + length))
+        self.lose_until(time)
+
+    def lose_until(self, time: int) -> None:
+        """The capture does not hold all that passed before ``time``."""
         self.lost_at = max(self.lost_at or 0, time)
 
     def never_came(self, death: Death, arrivals: Iterable[Arrival]) -> list[Arrival]:

@@ -39,7 +39,8 @@ class Resumption:
     went_on: bool = False  # was a number at or above `upto` sent since?
     ahead: tuple[int, int] | None = None  # numbers sent before the first repeated one
     confirmed_since: bool = False  # did the receiver acknowledge anything since?
-    suspect: bool = False  # had the stream gone on past members of U when its connection ended?
+    suspect: bool = False  # had the stream gone on past members of U that nothing showed to have come?
+    waits: bool = False  # has no frame come since, that could show that the capture lost some?
     came_back: bool = False  # the receiver had started again, the sender went on with the old numbers
     lost: RangeSet = field(default_factory=RangeSet)  # once the verdict is unsafe
     sent: int | None = None  # first number that had not been sent when the connection ended, if below ``upto``
@@ -47,6 +48,7 @@ class Resumption:
 
     def send(self, number: int, expected: int) -> None:
         """A frame of the stream after the reconnect; ``expected`` is what the receiver waits for."""
+        self.waits = False
         if number >= self.upto:
             self.went_on = True
             if not self.resent:
@@ -193,10 +195,11 @@ class Judgement:
             resumption.doubled = True
 
     def suspect(self, expectation: Expectation) -> None:
-        """The connection that carries the stream ended: what it had not repeated by then was lost for a while."""
+        """The connection that carries the stream ended, or the receiver confirms: what the stream had gone on past was
+        lost for a while, or came although nothing showed it."""
         for resumption in self.open:
-            missing = resumption.missing(expectation)
-            resumption.suspect = resumption.suspect or (bool(missing) and resumption.went_on)
+            if resumption.went_on and resumption.missing(expectation):
+                resumption.suspect = resumption.waits = True
 
     def judge(
         self, expectation: Expectation, over: bool = False, restarted: bool = False, next_began: bool = False
@@ -208,7 +211,7 @@ class Judgement:
             self._release(expectation)
         for index, resumption in enumerate(self.open):
             newest = index == len(self.open) - 1 and not next_began
-            final = resumption.confirmed(expectation) or over
+            final = (resumption.confirmed(expectation) and not (resumption.waits and newest)) or over
             if not final and not newest:
                 final = bool(resumption.missing(expectation)) and resumption.went_on
             if final and (resumption.suspect or not resumption.confirmed(expectation)):

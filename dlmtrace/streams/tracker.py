@@ -231,6 +231,9 @@ class Tracker:
         if learns and not any(map(self.pair.lost_anything, self.ends)):
             self.keeps_early = expectation.keeps_early = True
         self.silence.hear(numbering, expectation.expected)
+        self.judgement.suspect(expectation)
+        if numbering.missing.within(expectation.confirmed, unwrapped - 1):
+            self.pair.lose_until(arrival.time)
         expectation.acknowledge(unwrapped)
         numbering.result.confirmed_to = number
         numbering.since_ack = expectation.expected
@@ -243,7 +246,7 @@ class Tracker:
         """An ACK of a number that was never seen: was it lost by the capture, or never sent?  The next frame tells."""
         lossy = not self.ends or any(map(self.pair.lost_anything, self.ends))
         if lossy and number - numbering.next <= FAR:
-            numbering.lose_until(number)
+            self._lose_until(number, arrival, numbering)
             self.judgement.judge(self._expectation)
         elif numbering.ahead is None or number > numbering.ahead[0]:
             numbering.ahead = number, arrival if numbering.ahead is None else numbering.ahead[1]
@@ -254,7 +257,7 @@ class Tracker:
         assert numbering is not None
         numbering.ahead = None
         if arrival.number >= acknowledged:
-            numbering.lose_until(acknowledged)
+            self._lose_until(acknowledged, ack, numbering)
             return
         running = arrival.carrier == self.carrier and arrival.number == numbering.next
         died = self.pair.last_error is not None and self.pair.last_error >= ack.time - ERROR_REACH
@@ -262,7 +265,13 @@ class Tracker:
             text = f"ACK {acknowledged & MASK} confirms more than was sent (up to {arrival.number - 1 & MASK})"
             self.reporter.find("ACK301", ack, text, numbering.next, acknowledged - 1)
         elif acknowledged - numbering.next <= FAR:
-            numbering.lose_until(acknowledged)
+            self._lose_until(acknowledged, ack, numbering)
+
+    def _lose_until(self, number: int, ack: Arrival, numbering: Numbering) -> None:
+        """Frames before ``number`` passed unseen before ``ack``, and others may have passed with them."""
+        self.pair.lose_until(ack.time)
+        self.judgement.suspect(numbering.expectation)
+        numbering.lose_until(number)
 
     # Connections.
 
@@ -381,7 +390,7 @@ class Tracker:
         assert numbering is not None
         self.resends.settle()
         if numbering.ahead is not None:
-            numbering.lose_until(numbering.ahead[0])
+            self._lose_until(*numbering.ahead, numbering)
         if numbering.first_repeated_ack is not None:
             number, arrival = numbering.first_repeated_ack
             text = f"{numbering.repeated_acks} numbers were acknowledged {FAST_ACKS} times in a row or more"

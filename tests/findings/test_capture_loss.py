@@ -192,3 +192,32 @@ def test_a_standstill_is_not_safe_because_the_capture_lost_something(lab: Lab) -
     assert lab.codes("CON40")[0] == "CON401"
     lab.network.lose(*hole)
     assert lab.codes("CON40")[0] == "CON403"
+
+
+@pytest.mark.parametrize("lost", ["nothing", "the sender's packets", "all packets"])
+def test_a_standstill_is_not_safe_because_its_repair_was_not_captured(lab: Lab, lost: str) -> None:
+    """2 is lost with the first connection and comes again over the third one, of which the capture may lack a part:
+    what the receiver confirms then is no more than what it has seen before, at first."""
+    back, first = lab.meet(lab.two, lab.one), lab.meet()
+    send(lab, first, 0, 1)
+    back.send(lab.two, ack(2, sender=2))
+    first.send(lab.one, opts(2, request(b"resource", lkid=3, sender=1)), acknowledge=False)
+    lab.network.wait(SECOND)
+    first.reset(lab.two)
+    second = lab.network.connect(lab.one, lab.two)
+    send(lab, second, 3, 4, 5, 6)
+    lab.network.wait(2 * SECOND)
+    second.reset(lab.two)
+    before = len(lab.network.packets)
+    third = lab.network.connect(lab.one, lab.two)
+    send(lab, third, 2, 3, 4, 5, 6, 7, 8)
+    of_third = lab.network.packets[before:]
+    back.send(lab.two, ack(7, sender=2))
+    back.send(lab.two, ack(9, sender=2))
+    lab.network.wait(SECOND)
+    match lost:
+        case "the sender's packets":
+            lab.network.lose(*[packet for packet in of_third if packet.sender is lab.one])
+        case "all packets":
+            lab.network.lose(*of_third)
+    assert lab.codes("CON40")[0] == ("CON401" if lost == "nothing" else "CON403")
