@@ -267,7 +267,8 @@ class Analysis:
                 ends = batch.frames["position"][rows.bare] + batch.frames["length"][rows.bare]
                 acknowledged = connection.directions[rows.carrier & 1].acknowledged
                 directed.bare.acknowledge(acknowledged)
-                directed.bare.send_run(ends[ends > acknowledged].tolist())
+                waiting = ends > acknowledged
+                directed.bare.send_run(ends[waiting].tolist(), batch.frames["time"][rows.bare][waiting].tolist())
 
     def _see_recovery(self, batch: FrameBatch, bare: Int) -> None:
         recovery = bare[batch.command[bare] == Command.RCOM]

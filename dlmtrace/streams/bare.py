@@ -13,6 +13,9 @@ from dlmtrace.streams.pair import Death, Pair
 from dlmtrace.streams.receiver import WINDOW
 from dlmtrace.streams.results import Reconnect, Stream
 
+RETRANSMITS = 1_000_000_000
+"""ns after which TCP has sent again what was not acknowledged (RFC 6298, the timer's first value)."""
+
 
 class BareTracker:
     """Feed it the stream's MSG and RCOM frames and the ends of the pair's connections, in order of capture."""
@@ -23,7 +26,8 @@ class BareTracker:
         self.stream, self.pair, self._numbers, self.decided = stream, pair, numbers, decided
         self.lost: Callable[[tuple[int, int]], None] | None = None  # is told of frames that never came
         self.carrier: int | None = None
-        self._ends: deque[int] = deque(maxlen=WINDOW)  # stream positions behind the frames not acknowledged by TCP
+        # stream positions behind the frames that TCP has not acknowledged, and their times (ns)
+        self._waiting: deque[tuple[int, int]] = deque(maxlen=WINDOW)
 
     def send(self, carrier: int, end: int, time: int, packet: int, fresh: bool) -> None:
         """A frame; ``fresh``: an RCOM STATUS, with which a node that joins begins."""
@@ -31,23 +35,23 @@ class BareTracker:
             death = self.pair.deaths.get(self.carrier >> 1)
             if death is not None and not (death.kind == "fin" and fresh):
                 self._resume(death, carrier, time, packet)
-            self._ends.clear()
+            self._waiting.clear()
         self.carrier = carrier
-        self._ends.append(end)
+        self._waiting.append((end, time))
 
-    def send_run(self, ends: list[int]) -> None:
+    def send_run(self, ends: list[int], times: list[int]) -> None:
         """Frames that follow on the same connection."""
-        self._ends.extend(ends)
+        self._waiting.extend(zip(ends, times, strict=True))
 
     def acknowledge(self, position: int) -> None:
         """TCP has acknowledged the stream's connection up to ``position``."""
-        while self._ends and self._ends[0] <= position:
-            self._ends.popleft()
+        while self._waiting and self._waiting[0][0] <= position:
+            self._waiting.popleft()
 
     def _resume(self, death: Death, carrier: int, time: int, packet: int) -> None:
         assert self.carrier is not None
         self.acknowledge(death.connection.directions[self.carrier & 1].acknowledged)
-        hit = len(self._ends)
+        hit = len(self._waiting)
         record = Reconnect(
             f"r{next(self._numbers)}",
             self.stream.sender,
@@ -60,12 +64,14 @@ class BareTracker:
             death.packet,
             packet,
         )
-        if self.pair.lost_anything(self.carrier) or self.pair.lost_since(death.time):
-            record.reason = "the capture has a hole in the old connection, or only one of its directions"
+        if self.pair.lost_since(0):  # whatever it lost, there may have been acknowledgements beside it
+            record.reason = "the capture has holes in the connections of these nodes, or only one direction of one"
+        elif hit and self._should_be_acknowledged(death):
+            record.reason = "the capture lacks acknowledgements of TCP: bytes without one were not sent again for long"
         elif hit:
             record.verdict, record.lost_frames = "unsafe", hit
             if self.lost is not None:
-                for end in self._ends:
+                for end, _ in self._waiting:
                     self.lost((self.carrier, end))
             record.reason = (
                 f"TCP had not acknowledged {hit} frames when the connection died: this protocol resends nothing"
@@ -74,3 +80,9 @@ class BareTracker:
             record.verdict = "unprotected"
             record.reason = "TCP had acknowledged everything, but a reset can drop what the receiver had not read"
         self.decided(record)
+
+    def _should_be_acknowledged(self, death: Death) -> bool:
+        """Was the oldest byte under way so long that TCP sends it again unless it was acknowledged?"""
+        assert self.carrier is not None
+        direction = death.connection.directions[self.carrier & 1]
+        return death.time - self._waiting[0][1] > RETRANSMITS and not direction.retransmitted_segments

@@ -102,6 +102,41 @@ class TestOneDirection:
         assert lab.codes("CON4") == ["CON403"]
 
 
+class TestAcknowledgementsOfTCP:
+    """Without sequence numbers the verdict rests on what TCP acknowledged: a lossy capture does not know that."""
+
+    @pytest.mark.parametrize(("lossy", "expected"), [(False, "CON402"), (True, "CON403")])
+    def test_one_is_missing_and_another_packet(self, lab: Lab, lossy: bool, expected: str) -> None:
+        first = lab.network.connect(lab.one, lab.two)
+        older = first.send(lab.one, status(sender=1, h_version=0x30001))
+        first.send(lab.two, status(sender=2, h_version=0x30001))
+        first.send(lab.one, request(b"resource", sender=1, h_version=0x30001))
+        acknowledgement = lab.network.packets[-1]
+        first.reset(lab.two)
+        second = lab.network.connect(lab.one, lab.two)
+        second.send(lab.one, request(b"resource", sender=1, h_version=0x30001))
+        if lossy:
+            lab.network.lose(acknowledgement, *older)
+        assert lab.codes("CON4") == [expected]
+
+    @pytest.mark.parametrize(("acknowledged", "expected"), [(True, "CON403"), (False, "CON401")])
+    def test_all_are_missing(self, lab: Lab, acknowledged: bool, expected: str) -> None:
+        """TCP repeats after a second at the latest what was not acknowledged."""
+        first = lab.network.connect(lab.one, lab.two)
+        first.send(lab.one, status(sender=1, h_version=0x30001))
+        first.send(lab.two, status(sender=2, h_version=0x30001))
+        (sent,) = first.send(lab.one, request(b"resource", sender=1, h_version=0x30001))
+        lab.network.lose(lab.network.packets[-1])
+        lab.network.wait(SECOND // 2)
+        if not acknowledged:
+            first.retransmit(sent)
+        lab.network.wait(SECOND)
+        first.reset(lab.two)
+        second = lab.network.connect(lab.one, lab.two)
+        second.send(lab.one, request(b"resource", sender=1, h_version=0x30001))
+        assert lab.codes("CON4") == [expected]
+
+
 class TestTheBeginningOfANewNumbering:
     """Both nodes start again at 0 on a second connection."""
 

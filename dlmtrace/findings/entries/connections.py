@@ -27,7 +27,7 @@ ENTRIES = (
         log=(_SOCKET_ERROR, _MISMATCH),
         wrong_if="Frames that the cluster had and the capture did not: with a hole, a cut packet or an uncaptured "
         "connection in the evidence the verdict is `inconclusive` (CON403). A loss under 3.1 is proven by TCP's own "
-        "acknowledgements.",
+        "acknowledgements; where the capture lost any packet of the two nodes it may have lost these, too.",
         advice="See which locks hang: `/sys/kernel/debug/dlm/LOCKSPACE_waiters` on both nodes. If nothing repaired "
         "it, reset the pair's connections once more (3.2) or fence a node (3.1). " + _WHO,
         anomalies=("A3", "A7", "A8"),
