@@ -18,7 +18,8 @@ from dlmtrace.streams.nodes import UNKNOWN
 from dlmtrace.tables.arrow import Arrow
 from dlmtrace.tables.schema import WIRE
 from dlmtrace.views.columns import FrameColumns
-from dlmtrace.views.texts import MODE, RESOURCES, VERSIONS
+from dlmtrace.views.distinct import TEXT_COLUMNS, distinct
+from dlmtrace.views.texts import RESOURCES
 from dlmtrace.wire.columns import HEADER, MESSAGE, OPTIONS, RECOVERY
 from dlmtrace.wire.enums import Command
 from dlmtrace.wire.header import SEQUENCED
@@ -48,8 +49,8 @@ def _array(name: str, columns: FrameColumns, paths: Sequence[str], parts: dict[s
     if name in _NUMBERS:
         values, absent = _NUMBERS[name](columns)
         return pa.array(values.astype(np.int64), mask=values == absent)
-    if name in _TEXTS:
-        return _text(columns, *_TEXTS[name])
+    if name in TEXT_COLUMNS:
+        return _text(columns, name)
     if name in _WIRE:
         part, field = _WIRE[name]
         if part not in parts:
@@ -82,66 +83,11 @@ _NUMBERS: dict[str, Callable[[FrameColumns], tuple[npt.NDArray[Any], int]]] = {
 """Columns of numbers: the values, and which of them stands for none."""
 
 
-def _ends(columns: FrameColumns) -> tuple[Any, ...]:
-    return columns.frames["connection"], columns.frames["side"]
-
-
-def _lock(columns: FrameColumns, *words: str) -> tuple[Any, ...]:
-    return columns.command, columns.type, *(columns.lock_numbers[word] for word in words)
-
-
-def _outcome(columns: FrameColumns) -> tuple[Any, ...]:
-    """Everything that the text of a result is made of."""
-    word = np.zeros(len(columns.rows), np.int64)
-    places, messages = columns.messages
-    word[places] = messages["m_nodeid"]
-    recovery = np.flatnonzero(columns.command == Command.RCOM)
-    word[recovery] = gather(columns.batch.buffer, RECOVERY, columns.body[recovery])["rc_result"]
-    return *_lock(columns, "result"), columns.reach, word
-
-
-def _mode(place: int) -> Callable[[FrameColumns], list[str]]:
-    return lambda columns: [MODE[modes[place]] for modes in columns.mode_numbers]
-
-
-def _modes(columns: FrameColumns) -> tuple[Any, ...]:
-    return _lock(columns, "granted", "requested", "blocking")
-
-
-_TEXTS: dict[str, tuple[Callable[[FrameColumns], list[str]], Callable[[FrameColumns], tuple[Any, ...]]]] = {
-    "connection": (lambda columns: columns.connections, _ends),
-    "transport": (lambda columns: columns.transports, _ends),
-    "source": (lambda columns: columns.sources, _ends),
-    "destination": (lambda columns: columns.destinations, _ends),
-    "state": (lambda columns: columns.states, lambda columns: (columns.frames["state"],)),
-    "version": (
-        lambda columns: [VERSIONS[number] for number in columns.header["h_version"].tolist()],
-        lambda columns: (columns.header["h_version"],),
-    ),
-    "command": (lambda columns: columns.commands, lambda columns: (columns.header["h_cmd"], columns.command)),
-    "type": (lambda columns: columns.types, lambda columns: (columns.command, columns.type)),
-    "lockspace": (lambda columns: columns.lockspaces, lambda columns: (columns.batch.lockspace[columns.rows],)),
-    "granted_mode": (_mode(0), _modes),
-    "requested_mode": (_mode(1), _modes),
-    "blocking_mode": (_mode(2), _modes),
-    "result": (lambda columns: columns.results, _outcome),
-    "flags": (lambda columns: columns.flags, lambda columns: _lock(columns, "exflags", "sbflags", "flags")),
-}
-"""Columns of texts: how the views make them, and numbers that are the same where the text is; an empty one is none."""
-
-
-def _text(
-    columns: FrameColumns, texts: Callable[[FrameColumns], list[str]], keys: Callable[[FrameColumns], tuple[Any, ...]]
-) -> Arrow:
-    code = np.zeros(len(columns.rows), np.int64)
-    for key in keys(columns):
-        ranks = pa.array(np.ascontiguousarray(key)).dictionary_encode()  # hashing is faster than sorting
-        code = code * len(ranks.dictionary) + ranks.indices.to_numpy()
-        code = pa.array(code).dictionary_encode().indices.to_numpy().astype(np.int64)  # so that products stay small
-    first = np.zeros(int(code.max(initial=-1)) + 1, np.int64)
-    first[code[::-1]] = np.arange(len(code))[::-1]
-    one_each = FrameColumns(columns.batch, columns.rows[first], columns.naming)
-    return pa.array([text or None for text in texts(one_each)], pa.string()).take(pa.array(code))
+def _text(columns: FrameColumns, name: str) -> Arrow:
+    if not len(columns.rows):
+        return pa.array([], pa.string())
+    texts, code = distinct(columns, name)
+    return pa.array([text or None for text in texts], pa.string()).take(pa.array(code))
 
 
 def _message(columns: FrameColumns) -> _Records:

@@ -65,6 +65,20 @@ _RECEIVERS_FLAGS = 0xFFFF
 """Half of m_flags that concerns the receiver; the other is the sender's own (protocol page §2.4)."""
 
 
+RESULT, MASTER = 0, -1
+"""Kinds of outcome that are not told by recovery."""
+
+
+def _outcome(outcome: tuple[int, int]) -> str:
+    kind, number = outcome
+    if kind == MASTER:
+        return f"master {number}"
+    return texts.RESULTS[number] if kind == RESULT else texts.RECOVERY_RESULTS[kind, number]
+
+
+_OUTCOMES: Texts[tuple[int, int]] = Texts(_outcome)
+
+
 class FrameColumns:
     """Columns of the ``rows`` of a batch; ``first`` frames of the run came in earlier batches."""
 
@@ -216,7 +230,7 @@ class FrameColumns:
         return numbers
 
     @cached_property
-    def _lock_words(self) -> dict[str, Int]:
+    def lock_words(self) -> dict[str, Int]:
         """The LOCK_FIELDS without those words that the frame's type leaves at zero."""
         words = {column: numbers.copy() for column, numbers in self.lock_numbers.items()}
         message = self.command == Command.MSG
@@ -233,23 +247,17 @@ class FrameColumns:
     @cached_property
     def locks(self) -> list[str]:
         """Lock id on the sender → lock id on the receiver, 0 left out."""
-        ids = (np.maximum(self._lock_words[column], 0).tolist() for column in ("lkid", "remid"))
+        ids = (np.maximum(self.lock_words[column], 0).tolist() for column in ("lkid", "remid"))
         return [
             (f"{own:#x}→{other:#x}" if other else f"{own:#x}") if own else (f"→{other:#x}" if other else "")
             for own, other in zip(*ids, strict=True)
         ]
 
     @cached_property
-    def mode_numbers(self) -> list[tuple[int, int, int]]:
-        """Granted, requested and blocked mode, ABSENT where there is none to show."""
-        return list(
-            zip(*(self._lock_words[which].tolist() for which in ("granted", "requested", "blocking")), strict=True)
-        )
-
-    @cached_property
     def modes(self) -> list[str]:
         """``PR`` granted, ``PR→EX`` granted and requested, ``PR!EX`` granted and in the way of EX."""
-        return [texts.MODES[modes] for modes in self.mode_numbers]
+        numbers = (self.lock_words[which].tolist() for which in ("granted", "requested", "blocking"))
+        return [texts.MODES[modes] for modes in zip(*numbers, strict=True)]
 
     @cached_property
     def flags(self) -> list[str]:
@@ -259,20 +267,25 @@ class FrameColumns:
         return [texts.FLAGS[key] for key in zip(*(bits.tolist() for bits in shown), strict=True)]
 
     @cached_property
-    def results(self) -> list[str]:
-        """Outcome of a reply: 0, an errno, the master that a lookup found, the phases of a recovery status."""
-        outcomes = [texts.RESULTS[number] for number in self._lock_words["result"].tolist()]
+    def outcomes(self) -> tuple[Int, Int]:
+        """What kind of outcome a frame tells, an rc_type, MASTER or RESULT; and the number that tells it, or ABSENT."""
+        kinds = np.full(len(self.rows), RESULT)
+        numbers = self.lock_words["result"].copy()
         places, records = self.messages
         found = (self.type[places] == MessageType.LOOKUP_REPLY) & (records["m_result"] == 0)
         found &= self.reach[places] >= MESSAGE.itemsize
-        for place, master in zip(places[found].tolist(), records["m_nodeid"][found].tolist(), strict=True):
-            outcomes[place] = f"master {master}"
+        kinds[places[found]] = MASTER
+        numbers[places[found]] = records["m_nodeid"][found]
         replies = self._recovery_types(RecoveryType.STATUS_REPLY, RecoveryType.NAMES_REPLY, RecoveryType.LOOKUP_REPLY)
         places = np.flatnonzero(replies & (self.reach >= RECOVERY.itemsize))
-        results = gather(self.batch.buffer, RECOVERY, self.body[places])["rc_result"].tolist()
-        for place, number, result in zip(places.tolist(), self.type[places].tolist(), results, strict=True):
-            outcomes[place] = texts.RECOVERY_RESULTS[number, result]
-        return outcomes
+        kinds[places] = self.type[places]
+        numbers[places] = gather(self.batch.buffer, RECOVERY, self.body[places])["rc_result"]
+        return kinds, numbers
+
+    @cached_property
+    def results(self) -> list[str]:
+        """Outcome of a reply: 0, an errno, the master that a lookup found, the phases of a recovery status."""
+        return [_OUTCOMES[key] for key in zip(*(numbers.tolist() for numbers in self.outcomes), strict=True)]
 
     @cached_property
     def names(self) -> list[bytes | None]:
@@ -303,13 +316,6 @@ class FrameColumns:
         start[places[whole]] = self.body[places[whole]] + RECOVERY.itemsize + _end_of("rl_name") - width
         length[places[whole]] = np.minimum(locks["rl_namelen"][whole], width)
         return start, start + np.maximum(length, 0)
-
-    def hexadecimal(self, places: Int, skip: int) -> list[str]:
-        """As JSON: the bodies of whole frames behind their first ``skip`` bytes, null when nothing is there."""
-        start = self.body[places] + skip
-        stop = self.body[places] + self.body_length[places]
-        data = self.batch.buffer.data
-        return [f'"{data[a:b].hex()}"' if a < b else "null" for a, b in zip(start.tolist(), stop.tolist(), strict=True)]
 
 
 def _end_of(name: str) -> int:

@@ -35,6 +35,9 @@ def _harmless(letter: str) -> str:
     return letter if letter.isprintable() else letter.encode("unicode_escape").decode()
 
 
+GLOCK_NAME = 24
+"""Bytes of a name that GFS2 gives: lock type and number (fs/gfs2/lock_dlm.c)."""
+
 _RIGHT_ALIGNED = re.compile(rb" *([0-9a-f]+)").fullmatch
 
 
@@ -43,7 +46,7 @@ def resource_text(name: bytes) -> str:
 
     GFS2 writes lock type and number in hexadecimal, right-aligned in 8 and 16 columns (fs/gfs2/lock_dlm.c).
     """
-    if len(name) == 24 and (glock := _RIGHT_ALIGNED(name, 0, 8)) and (number := _RIGHT_ALIGNED(name, 8)):
+    if len(name) == GLOCK_NAME and (glock := _RIGHT_ALIGNED(name, 0, 8)) and (number := _RIGHT_ALIGNED(name, 8)):
         return f"glock {int(glock[1], 16)}/{number[1].lstrip(b'0').decode() or 0}"
     return escape(name)
 
