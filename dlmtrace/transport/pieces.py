@@ -13,7 +13,7 @@ from dlmtrace.transport.connections import Connection, ConnectionEvent
 
 Int = npt.NDArray[np.int64]
 
-BLOCK = 128
+BLOCK = 256
 """Bytes that are copied at once when slices are joined; at most TAIL."""
 
 
