@@ -125,8 +125,7 @@ class FrameBatch:
     @cached_property
     def header(self) -> npt.NDArray[Any]:
         """The outer headers, dtype wire.columns.HEADER."""
-        header: npt.NDArray[Any] = self._beginning["header"]
-        return header
+        return _plain(self._beginning["header"]).copy().view(HEADER)  # side by side: they are read again and again
 
     @cached_property
     def ends(self) -> Ends:
@@ -155,9 +154,9 @@ class FrameBatch:
     @cached_property
     def options(self) -> npt.NDArray[Any]:
         """Options headers, dtype wire.columns.OPTIONS; zero where ``carries`` is not."""
-        options = _plain(self._beginning["options"]).copy().view(OPTIONS)
-        options[~self.carries] = np.zeros(1, OPTIONS)
-        return options
+        options = _plain(self._beginning["options"]).copy()
+        np.copyto(options, np.zeros(1, options.dtype), where=~self.carries)
+        return options.view(OPTIONS)
 
     @cached_property
     def inner_offset(self) -> Int:
