@@ -80,10 +80,15 @@ class PlainRuns:
         tails = self._places(frames.rows[frames.rank >= (frames.count - kept)[frames.of]])
         tail_stop = np.cumsum(kept).tolist()
         first, last = (self._ends(frames, at) for at in (frames.start, frames.stop - 1))
-        heard, first_heard = self._ends(acks, acks.stop - 1), acks.start.tolist()
+        heard = self._ends(acks, acks.stop - 1)
+        with_acks = np.flatnonzero(acks.count)
+        first_heard, last_heard = (
+            dict(zip(with_acks.tolist(), self._before[at[with_acks]].tolist(), strict=True))
+            for at in (acks.start, acks.stop - 1)
+        )
         old = np.bincount(acks.of[self._numbers <= self._confirmed[acks.of]], minlength=len(self._runs))
         rising = self._ends(acks, np.minimum(acks.start + old, acks.stop - 1))  # the first ACK of something new
-        counts, before = frames.count.tolist(), self._before.tolist()
+        counts = frames.count.tolist()
         last_ack, reached = self._repeated_acks()
         for index in chosen:
             run, count = self._runs[index], counts[index]
@@ -111,7 +116,7 @@ class PlainRuns:
             if number > expectation.confirmed:
                 on = int(self._batch.frames["connection"][run.acks[-1]])
                 tracker.timeline.note("confirmed", expectation.confirmed, number - 1, on, time, packet, until)
-            tracker.silence.hear(numbering, begin + before[first_heard[index]])
+            tracker.silence.hear(numbering, begin + first_heard[index])
             expectation.acknowledge(number)
             numbering.result.confirmed_to = number & MASK
             if index in reached:
@@ -119,7 +124,7 @@ class PlainRuns:
                 seen = numbering.first_repeated_ack
                 numbering.note_repeated_acks(repeated, number, seen[1] if seen else self._arrival(ack))
             numbering.last_ack = last_ack[index]
-            numbering.since_ack = begin + before[first_heard[index] + len(run.acks) - 1]
+            numbering.since_ack = begin + last_heard[index]
             numbering.ack_time = until
 
     def _acknowledged(self) -> Int:

@@ -23,12 +23,12 @@ class Rows:
         self.numbered = self.acks = self.bare = np.empty(0, np.int64)
         self.all: list[Int] = []
 
-    def add(self, carrier: int, rows: Int, numbered: Int, acks: Int, bare: Int) -> None:
-        """Rows of one direction of a connection; of these the OPTS, ACK, and bare MSG and RCOM frames."""
+    def add(self, carrier: int, numbered: Int, acks: Int, bare: Int, others: Int) -> None:
+        """Rows of one direction of a connection: the OPTS, ACK, bare MSG and RCOM, and other frames."""
         self.several = self.carrier >= 0
         self.carrier = carrier
         self.numbered, self.acks, self.bare = numbered, acks, bare
-        self.all.append(rows)
+        self.all += [numbered, acks, bare, others]
 
     def before(self, row: int) -> list[Int]:
         """The rows below ``row``."""
@@ -43,22 +43,24 @@ class Rows:
 NO_ROWS = Rows()
 
 
+_KINDS = 4
+_KIND = np.full(256, _KINDS - 1)
+"""By h_cmd, which of the groups of ``Rows.add`` a frame belongs to."""
+_KIND[Command.OPTS], _KIND[Command.ACK], _KIND[[Command.MSG, Command.RCOM]] = 0, 1, 2
+
+
 def rows_of_pairs(batch: FrameBatch, hosts: Callable[[Connection], tuple[int, int]]) -> dict[tuple[int, int], Rows]:
     """The batch's rows by sender and receiver; ``hosts`` tells the nodes of a connection, the client first."""
     ends = batch.ends
-    order = np.argsort(ends.of.astype(np.uint16) if len(ends.number) < 1 << 16 else ends.of, kind="stable")
-    command = batch.header["h_cmd"][order]
-    masks = (command == Command.OPTS, command == Command.ACK, (command == Command.MSG) | (command == Command.RCOM))
-    groups = [_split(each, ends.of, len(ends.number)) for each in (order, *(order[mask] for mask in masks))]
+    group = ends.of * _KINDS + _KIND[batch.header["h_cmd"]]
+    groups = len(ends.number) * _KINDS
+    # the sort of so small a type is a radix sort
+    order = np.argsort(group.astype(np.uint16) if groups <= 1 << 16 else group, kind="stable")
+    stops = np.cumsum(np.bincount(group, minlength=groups)).tolist()
+    split = [order[start:stop] for start, stop in zip([0, *stops[:-1]], stops, strict=True)]
     rows: dict[tuple[int, int], Rows] = {}
-    for number, *group in zip(ends.number.tolist(), *groups, strict=True):
+    for place, number in enumerate(ends.number.tolist()):
         client, server = hosts(batch.connections[number >> 1])
         between = (server, client) if number & 1 else (client, server)
-        rows.setdefault(between, Rows()).add(number, *group)
+        rows.setdefault(between, Rows()).add(number, *split[place * _KINDS : (place + 1) * _KINDS])
     return rows
-
-
-def _split(rows: Int, of: Int, count: int) -> list[Int]:
-    """Rows in the order of ``of`` as one array for each of its ``count`` values."""
-    stops = np.cumsum(np.bincount(of[rows], minlength=count)).tolist()
-    return [rows[start:stop] for start, stop in zip([0, *stops[:-1]], stops, strict=True)]
