@@ -38,11 +38,14 @@ _TAIL = np.zeros(256, np.uint8)  # what stands behind a message of each type
 _TAIL[list(MessageType)] = _NOTHING
 _TAIL[list(NAMED)], _TAIL[list(VALUED)] = _NAME, _VALUE
 _MESSAGE_SIZE, _RECOVERY_SIZE = HEADER.itemsize + MESSAGE.itemsize, HEADER.itemsize + RECOVERY.itemsize
-_UNUSED = {
-    layout: [name for name in layout.names or () if "unused" in name or "parent" in name or name == "rf_flags"]
-    for layout in (MESSAGE, STATUS_REQUEST, CONFIG, SLOT, LOCK)
+_UNUSED: dict[np.dtype[Any], list[tuple[str, ...]]] = {
+    MESSAGE: [("m_parent_lkid", "m_parent_remid")],
+    STATUS_REQUEST: [("rs_unused1",), ("rs_unused2",)],
+    CONFIG: [("rf_flags",), ("rf_unused1",), ("rf_unused2",)],
+    SLOT: [("ro_unused1",), ("ro_unused2",)],
+    LOCK: [("rl_parent_lkid", "rl_parent_remid")],
 }
-"""Fields that every kernel leaves at 0."""
+"""Fields that every kernel leaves at 0; those of a group are neighbours and read as one number."""
 
 
 class ValueLengths:
@@ -214,9 +217,12 @@ class PayloadRules:
             self._find(batch, row, "FRM109", f"an LVB of {size} bytes in a lockspace whose rf_lvblen is {announced}")
 
     def _padding(self, batch: FrameBatch, rows: Int, at: Int, layout: np.dtype[Any]) -> None:
-        for name in _UNUSED[layout]:
-            for row in rows[_field(batch, layout, name, at) != 0].tolist():
-                self._find(batch, row, "FRM106", f"{name} is not 0")
+        for names in _UNUSED[layout]:
+            together = np.dtype(f"u{sum(layout[name].itemsize for name in names)}")
+            odd = np.flatnonzero(gather(batch.buffer, together, at + _offset(layout, names[0])))
+            for name in names if len(odd) else ():
+                for row in rows[odd[_field(batch, layout, name, at[odd]) != 0]].tolist():
+                    self._find(batch, row, "FRM106", f"{name} is not 0")
 
     def _find(self, batch: FrameBatch, index: int, code: str, text: str) -> None:
         where = place(batch, index)
@@ -226,9 +232,12 @@ class PayloadRules:
 
 def _field(batch: FrameBatch, layout: np.dtype[Any], name: str, at: Int) -> npt.NDArray[Any]:
     """One field of the structures at these offsets of the batch's buffer."""
+    return gather(batch.buffer, layout[name], at + _offset(layout, name))
+
+
+def _offset(layout: np.dtype[Any], name: str) -> int:
     assert layout.fields is not None
-    kind, offset = layout.fields[name][:2]
-    return gather(batch.buffer, kind, at + offset)
+    return layout.fields[name][1]
 
 
 def _pairs(rows: Int, values: npt.NDArray[Any]) -> list[tuple[int, int]]:
