@@ -80,12 +80,14 @@ def graph(
     if output is None:
         size = shutil.get_terminal_size() if sys.stdout.isatty() else os.terminal_size((100, 30))
         print("\n".join(drawn(shown, Terminal.of(sys.stdout), size.columns, min(size.lines - 2, 40))))
-    elif form is PictureFormat.PNG:
-        output.write_bytes(_png(standalone(shown, dark=False)))
     elif str(output) == "-":
         sys.stdout.write(standalone(shown))
     else:
-        output.write_text(standalone(shown), encoding="utf-8")
+        if form is PictureFormat.PNG:
+            output.write_bytes(_png(standalone(shown, dark=False)))
+        else:
+            output.write_text(standalone(shown), encoding="utf-8")
+        print(f"{output}: stream {studied.places.stream(series.sender, series.receiver)}")
     return INTERRUPTED if studied.interrupted else 0
 
 

@@ -23,7 +23,8 @@ def picture(dlmtrace: Callable[..., Result], tmp_path: Path) -> Callable[..., El
 
     def draw(capture: Path, stream: str) -> ElementTree.Element:
         drawn = dlmtrace("graph", capture, "--stream", stream, "-o", tmp_path / "out.svg")
-        assert (drawn.status, drawn.out, drawn.err) == (0, "", "")
+        written = f"{tmp_path / 'out.svg'}: stream {stream.replace('-', '→')}\n"
+        assert (drawn.status, drawn.out, drawn.err) == (0, written, "")
         return ElementTree.parse(tmp_path / "out.svg").getroot()
 
     return draw
