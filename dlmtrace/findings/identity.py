@@ -133,10 +133,12 @@ class IdentityRule:
 
     def _compare(self, batch: FrameBatch, expected_of: list[int]) -> None:
         header, inner = batch.header, batch.inner
-        expected = np.array(expected_of, np.int64)[batch.ends.of]
-        wrong = header["h_nodeid"] != expected
-        wrong |= (batch.inner_offset > 0) & (inner["h_nodeid"] != expected)
-        wrong &= expected != NOBODY
+        of_end = np.array(expected_of, np.int64)
+        expected = of_end[batch.ends.of]
+        wrong = (batch.inner_offset > 0) & (inner["h_nodeid"] != expected)
+        if len(batch.changing) or (header["h_nodeid"][batch.ends.last] != of_end).any():
+            wrong |= header["h_nodeid"] != expected
+            wrong &= expected != NOBODY
         for index in np.flatnonzero(wrong).tolist():
             where = place(batch, index)
             if not is_of_dlm(batch, index) or not self._losses.sure(where):

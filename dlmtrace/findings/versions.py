@@ -113,8 +113,12 @@ class VersionRules:
             if direction.version is None and is_of_dlm(batch, row) and self._losses.sure(place(batch, row)):
                 direction.version = int(batch.header["h_version"][row])
             expected[index] = direction.version or 0
+        spoken = batch.header["h_version"]
+        usual = spoken[batch.ends.last]
+        if not len(batch.changing) and ((usual == expected) | (expected == 0)).all():
+            return
         of_row = expected[batch.ends.of]
-        for row in np.flatnonzero((batch.header["h_version"] != of_row) & (of_row != 0)).tolist():
+        for row in np.flatnonzero((spoken != of_row) & (of_row != 0)).tolist():
             if is_of_dlm(batch, row) and self._losses.sure(place(batch, row)):
                 self._change(batch, row, keys[int(batch.ends.of[row])])
 

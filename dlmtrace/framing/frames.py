@@ -145,6 +145,14 @@ class FrameBatch:
         return Ends(present + lowest, rank[end], first[present], last[present])
 
     @cached_property
+    def changing(self) -> Int:
+        """The rows whose h_nodeid or h_version is not that of the last frame from the same end."""
+        if not len(self):
+            return np.empty(0, np.int64)
+        identity = self.header["h_nodeid"].astype(np.uint64) << np.uint64(32) | self.header["h_version"]
+        return np.flatnonzero(identity != identity[self.ends.last][self.ends.of])
+
+    @cached_property
     def carries(self) -> npt.NDArray[np.bool_]:
         """Is it a DLM_OPTS frame whose options header was captured?"""
         room = self.frames["captured"] >= HEADER.itemsize + OPTIONS.itemsize

@@ -173,13 +173,12 @@ class Analysis:
         if not len(batch):
             return
         ends = batch.ends
-        command, version = batch.header["h_cmd"].astype(np.int64), batch.header["h_version"].astype(np.int64)
-        usual = version[ends.last]
-        if command.max() < _FEW_COMMANDS and (version == usual[ends.of]).all():
+        command, version = batch.header["h_cmd"], batch.header["h_version"]
+        if command.max() < _FEW_COMMANDS and not len(batch.changing):
             counts = np.bincount(ends.of * _FEW_COMMANDS + command, minlength=len(ends.number) * _FEW_COMMANDS)
             codes = np.flatnonzero(counts)
             end = codes // _FEW_COMMANDS
-            columns = [end, codes % _FEW_COMMANDS, usual[end], counts[codes]]
+            columns = [end, codes % _FEW_COMMANDS, version[ends.last][end], counts[codes]]
         else:
             kinds, frequencies = np.unique(np.stack((ends.of, command, version)), axis=1, return_counts=True)
             columns = [*kinds, frequencies]

@@ -48,27 +48,26 @@ class NodeTable:
 
     def learn(self, batch: FrameBatch) -> None:
         """Take in who sent the frames of a batch."""
-        header = batch.header
-        if not len(header):
+        if not len(batch):
             return
-        identity = header["h_nodeid"].astype(np.uint64) << np.uint64(32) | header["h_version"]
-        ends = batch.ends
-        usual = identity[ends.last]
-        odd = np.flatnonzero(identity != usual[ends.of])
+        ends, odd = batch.ends, batch.changing
         counts = np.bincount(ends.of)
         if len(odd):
             counts -= np.bincount(ends.of[odd], minlength=len(counts))
-        for end, sender, count in zip(ends.number.tolist(), usual.tolist(), counts.tolist(), strict=True):
-            self._add(batch, end, sender, count)
+        usual = batch.header[ends.last]
+        for end, node_id, version, count in zip(
+            *(each.tolist() for each in (ends.number, usual["h_nodeid"], usual["h_version"], counts)), strict=True
+        ):
+            self._add(batch, end, node_id, version, count)
         if len(odd):
-            pairs, frequencies = np.unique(
-                np.stack((ends.of[odd].astype(np.uint64), identity[odd])), axis=1, return_counts=True
+            rows = batch.header[odd]
+            kinds, frequencies = np.unique(
+                np.stack((ends.of[odd], rows["h_nodeid"], rows["h_version"])), axis=1, return_counts=True
             )
-            for index, sender, count in zip(*pairs.tolist(), frequencies.tolist(), strict=True):
-                self._add(batch, int(ends.number[index]), sender, count)
+            for index, node_id, version, count in zip(*kinds.tolist(), frequencies.tolist(), strict=True):
+                self._add(batch, int(ends.number[index]), node_id, version, count)
 
-    def _add(self, batch: FrameBatch, end: int, identity: int, count: int) -> None:
-        node_id, version = identity >> 32, identity & 0xFFFFFFFF
+    def _add(self, batch: FrameBatch, end: int, node_id: int, version: int, count: int) -> None:
         node = self.nodes.get(node_id)
         if node is None:
             if len(self.nodes) >= LIMIT:
