@@ -182,13 +182,16 @@ class FrameBatch:
         """The headers at ``inner_offset``, dtype wire.columns.HEADER; zero where there is none."""
         inner = np.where(self.inner_offset == 0, _plain(self._beginning["header"]), _plain(self._beginning["inner"]))
         inner = inner.view(HEADER)
-        inner[self._unusual] = self._unusual_inner
+        rows = np.flatnonzero((self.inner_offset != 0) & (self.inner_offset != _USUAL))
+        offset = self.inner_offset[rows]
+        inner[rows] = gather(self.buffer, HEADER, self.frames["offset"][rows] + np.maximum(offset, 0))
+        inner[rows[offset < 0]] = np.zeros(1, HEADER)
         return inner
 
     @cached_property
     def command(self) -> Int:
         """h_cmd of the carried frame, or of the frame itself when it is bare; 0 where that was not captured."""
-        return self._of_inner("h_cmd")
+        return self.inner["h_cmd"].astype(np.int64)
 
     @cached_property
     def type(self) -> Int:
@@ -212,7 +215,7 @@ class FrameBatch:
     def lockspace(self) -> Int:
         """h_lockspace of MSG and RCOM, -1 for others."""
         has = (self.command == Command.MSG) | (self.command == Command.RCOM)
-        return np.where(has, self._of_inner("h_lockspace"), -1)
+        return np.where(has, self.inner["h_lockspace"].astype(np.int64), -1)
 
     @cached_property
     def body_end(self) -> Int:
@@ -233,28 +236,6 @@ class FrameBatch:
     @cached_property
     def _beginning(self) -> npt.NDArray[Any]:
         return gather(self.buffer, _BEGINNING, self.frames["offset"])
-
-    @cached_property
-    def _unusual(self) -> Int:
-        """The rows whose carried header lies neither where that of a bare frame does nor where that of most others."""
-        return np.flatnonzero((self.inner_offset != 0) & (self.inner_offset != _USUAL))
-
-    @cached_property
-    def _unusual_inner(self) -> npt.NDArray[Any]:
-        rows = self._unusual
-        offset = self.inner_offset[rows]
-        inner = gather(self.buffer, HEADER, self.frames["offset"][rows] + np.maximum(offset, 0))
-        inner[offset < 0] = np.zeros(1, HEADER)
-        return inner
-
-    def _of_inner(self, name: str) -> Int:
-        """A field of ``inner``, without making all of it."""
-        beginning = self._beginning
-        values: Int = np.where(self.inner_offset == 0, beginning["header"][name], beginning["inner"][name]).astype(
-            np.int64
-        )
-        values[self._unusual] = self._unusual_inner[name]
-        return values
 
     def message(self, rows: Int) -> npt.NDArray[Any]:
         """Message bodies of these rows (all must be ``is_message``), dtype wire.columns.MESSAGE."""

@@ -33,8 +33,9 @@ class FrameCounts:
     def add(self, batch: FrameBatch) -> None:
         """Count the frames of a batch."""
         self.total += len(batch)
-        ends = batch.frames["connection"].astype(np.int64) * 2 + batch.frames["side"]
-        self._by_end += np.bincount(ends[ends < len(self._by_end)], minlength=len(self._by_end))
+        ends = batch.ends
+        listed = ends.number < len(self._by_end)
+        self._by_end[ends.number[listed]] += np.bincount(ends.of, minlength=len(ends.number))[listed]
 
     def of(self, connection: Connection, side: int) -> int:
         """Frames that one side sent."""
