@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from dlmtrace.simulate.endpoint import EQUAL_ACKS
 from dlmtrace.simulate.network import Network
 from dlmtrace.simulate.tcp import FIN, RST
-from dlmtrace.simulate.truth import Log, Transmission
+from dlmtrace.simulate.truth import Log, Stream, Transmission
 
 
 @dataclass(slots=True)
@@ -22,6 +23,8 @@ class ConnectionTruth:
     """ns of its last packet"""
     acknowledged: tuple[int, int] = (0, 0)
     """position of each side's stream up to which the other side's TCP acknowledged"""
+    passed: tuple[int, int] = (0, 0)
+    """position behind the last byte of each side's stream that passed"""
     holes: bool = False
     """whether bytes were lost before the capture point and never sent again, although later ones passed"""
 
@@ -61,6 +64,8 @@ def watch(log: Log, network: Network) -> list[ConnectionTruth]:
             direction.passed(_Piece(segment.position, segment.position + len(segment.payload), time, packet))
     for (index, _), direction in directions.items():
         connections[index].holes |= direction.finish()
+    for connection, on_wire in zip(connections, network.connections, strict=True):
+        connection.passed = on_wire.passed[0], on_wire.passed[1]
     return connections
 
 
@@ -68,6 +73,10 @@ def doubt(log: Log, connections: list[ConnectionTruth], network: Network) -> Non
     """Note which frames no receiver had looked at, though the capture does not show it (after ``confirm``)."""
     way = network.settings.delay + network.settings.jitter + network.settings.work_delay
     for stream in log.streams.values():
+        if stream.epochs and _older(stream):
+            for frame in stream.epochs[0].frames:
+                frame.undecided = frame.seen and frame.delivered is None
+            continue
         heard = max((ack.written for ack in stream.acknowledgements), default=0)
         holed: set[tuple[int, int]] = set()  # directions of which a later byte has passed, and is in doubt
         for frame in (frame for epoch in stream.epochs for frame in reversed(epoch.frames) if frame.transmissions):
@@ -78,6 +87,13 @@ def doubt(log: Log, connections: list[ConnectionTruth], network: Network) -> Non
             if passed and came and last.handled is None and frame.delivered is None:
                 frame.undecided = True
                 holed.add(direction)
+
+
+def _older(stream: Stream) -> bool:
+    """Whether it may be older than the capture: its first number never passed, so that its numbers may begin anywhere,
+    and the few ACKs that passed confirm nothing, as those do that were under way when a capture begins."""
+    frames, acks = stream.epochs[0].frames, stream.acknowledgements
+    return len(acks) < EQUAL_ACKS and not frames[0].seen and all(frame.confirmed is None for frame in frames)
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,8 @@ class FrameTruth:
     """ns at which the first ACK that covers it passed the capture point"""
     undecided: bool = False
     """not delivered, but the capture ends before it could show that: its bytes passed, their connection had not ended
-    or TCP had acknowledged them, and what the receiver said since had left before they came"""
+    or TCP had acknowledged them, and what the receiver said since had left before they came; or the stream's first
+    number never passed, and the receiver said next to nothing"""
     discarded: bool = False
     """whether a page with it was thrown away, sent in part or not at all"""
     copies: list[QueuedCopy] = field(default_factory=list)

@@ -275,8 +275,9 @@ def _bare(stream: Stream, connections: list[ConnectionTruth]) -> list[Reconnect]
     found = []
     for old, new in pairwise(_parts(stream.bare)):
         ended_by, ended = _end(old, new.began, connections)
-        acknowledged = connections[old.connection].acknowledged[old.entries[0][0].side]
-        hit = [frame.place for t, frame in old.entries if t.end > acknowledged]
+        side = old.entries[0][0].side
+        acknowledged, passed = connections[old.connection].acknowledged[side], connections[old.connection].passed[side]
+        hit = [frame.place for t, frame in old.entries if min(t.end, passed) > max(t.start, acknowledged)]
         lost = [frame.place for _, frame in old.entries if frame.delivered is None]
         found.append(
             Reconnect(

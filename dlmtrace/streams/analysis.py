@@ -14,6 +14,7 @@ from dlmtrace.capture.packets import CaptureFact
 from dlmtrace.capture.segments import TrafficSummary
 from dlmtrace.findings.rules import Rules
 from dlmtrace.framing.frames import UNFINISHED, WHOLE, FrameBatch
+from dlmtrace.framing.synchronise import STREAM_END
 from dlmtrace.streams.bare import BareTracker
 from dlmtrace.streams.copies import Batches, FirstCopies
 from dlmtrace.streams.fates import Fates
@@ -98,7 +99,8 @@ class Analysis:
             elif kind == _HOLE:
                 self._lose(batch, batch.holes[index])
             elif kind == _SKIP:
-                self._lose(batch, batch.skips[index])
+                if batch.skips[index]["reason"] != STREAM_END:  # the end of a connection in the midst of a frame
+                    self._lose(batch, batch.skips[index])
             else:
                 self._event(batch.events[index])
         self._rules.feed(batch)
@@ -267,7 +269,8 @@ class Analysis:
                 acknowledged = connection.directions[rows.carrier & 1].acknowledged
                 directed.bare.acknowledge(acknowledged)
                 waiting = ends > acknowledged
-                directed.bare.send_run(ends[waiting].tolist(), batch.frames["time"][rows.bare][waiting].tolist())
+                times = batch.frames["time"][rows.bare]
+                directed.bare.send_run(int(ends[-1]), ends[waiting].tolist(), times[waiting].tolist())
 
     def _see_recovery(self, batch: FrameBatch, bare: Int) -> None:
         recovery = bare[batch.command[bare] == Command.RCOM]
@@ -356,7 +359,8 @@ class Analysis:
                 return
             kind = connection.ended_by
         forward, back = self._of(connection, 0)
-        death = Death(connection, kind, event.ordinal, event.packet, event.time)
+        side = None if event.kind == "end" else event.side
+        death = Death(connection, kind, event.ordinal, event.packet, event.time, side)
         forward.tracker.pair.die(death)
         forward.tracker.die(death)
         back.tracker.die(death)

@@ -26,6 +26,7 @@ class BareTracker:
         self.stream, self.pair, self._numbers, self.decided = stream, pair, numbers, decided
         self.lost: Callable[[tuple[int, int]], None] | None = None  # is told of frames that never came
         self.carrier: int | None = None
+        self._end = 0  # stream position behind the last frame
         # stream positions behind the frames that TCP has not acknowledged, and their times (ns)
         self._waiting: deque[tuple[int, int]] = deque(maxlen=WINDOW)
 
@@ -36,11 +37,12 @@ class BareTracker:
             if death is not None and not (death.kind == "fin" and fresh):
                 self._resume(death, carrier, time, packet)
             self._waiting.clear()
-        self.carrier = carrier
+        self.carrier, self._end = carrier, end
         self._waiting.append((end, time))
 
-    def send_run(self, ends: list[int], times: list[int]) -> None:
-        """Frames that follow on the same connection."""
+    def send_run(self, last: int, ends: list[int], times: list[int]) -> None:
+        """Frames that follow on the same connection up to position ``last``; ``ends`` of those not acknowledged."""
+        self._end = last
         self._waiting.extend(zip(ends, times, strict=True))
 
     def acknowledge(self, position: int) -> None:
@@ -50,8 +52,10 @@ class BareTracker:
 
     def _resume(self, death: Death, carrier: int, time: int, packet: int) -> None:
         assert self.carrier is not None
-        self.acknowledge(death.connection.directions[self.carrier & 1].acknowledged)
-        hit = len(self._waiting)
+        direction = death.connection.directions[self.carrier & 1]
+        self.acknowledge(direction.acknowledged)
+        begun = direction.sent > max(self._end, direction.acknowledged)  # a frame that was not sent whole
+        hit = len(self._waiting) + begun
         record = Reconnect(
             f"r{next(self._numbers)}",
             self.stream.sender,
@@ -66,7 +70,7 @@ class BareTracker:
         )
         if self.pair.lost_since(0):  # whatever it lost, there may have been acknowledgements beside it
             record.reason = "the capture has holes in the connections of these nodes, or only one direction of one"
-        elif hit and self._should_be_acknowledged(death):
+        elif self._waiting and self._should_be_acknowledged(death):
             record.reason = "the capture lacks acknowledgements of TCP: bytes without one were not sent again for long"
         elif hit:
             record.verdict, record.lost_frames = "unsafe", hit

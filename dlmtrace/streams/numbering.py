@@ -49,6 +49,18 @@ class Numbering:
         if self.first_repeated_ack is None:
             self.first_repeated_ack = number, arrival
 
+    def repeat_ack(self, number: int) -> int:
+        """How many times in a row this number was acknowledged, with the ACK that has just come."""
+        self.last_ack = number, self.last_ack[1] + 1 if self.last_ack[0] == number else 1
+        return self.last_ack[1]
+
+    def begin_at(self, number: int) -> None:
+        """The receiver waits for a number before the first that was seen, and takes nothing else."""
+        self.missing.add(number, self.first - 1)
+        self.first = number
+        self.result.seq_first = self.result.confirmed_to = number & MASK
+        self.expectation.begin(number)
+
     def lose_until(self, number: int) -> None:
         """The numbers before ``number`` were confirmed: those not seen were sent, and the capture lost them."""
         if number > self.next:

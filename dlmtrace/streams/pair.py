@@ -26,6 +26,7 @@ class Death:
     ordinal: int
     packet: int
     time: int  # ns
+    side: int | None = None  # that sent the FIN or RST
 
 
 @dataclass(slots=True)
@@ -78,8 +79,12 @@ class Pair:
         if not waiting:
             return []
         vanished = death.kind == "abandoned" or death.time - waiting[0].time > VANISHED
-        ended = self.deaths.get(death.connection.index, death).ordinal  # by the FIN where a RST follows
-        return waiting if vanished else [arrival for arrival in waiting if arrival.ordinal > ended]
+        first = self.deaths.get(death.connection.index, death)  # the FIN where a RST follows
+        # who closes, and then refuses with a RST what comes, had acknowledged with its FIN all that it ever took
+        closed = first.side if (first.kind, death.kind, first.side) == ("fin", "rst", death.side) else None
+        if vanished:
+            return waiting
+        return [each for each in waiting if each.ordinal > first.ordinal or closed == 1 - (each.carrier & 1)]
 
     def lost_since(self, time: int) -> bool:
         """May the capture miss anything that passed between the nodes from ``time`` (ns) on?"""

@@ -73,6 +73,11 @@ class Expectation:
             self.arrivals.popleft()
         self._start = max(self._start, self.confirmed)
 
+    def begin(self, first: int) -> None:
+        """The receiver waits for a number before the first that was seen."""
+        self.confirmed = self._start = first
+        self.recount()
+
     def kept_early(self, acknowledged: int) -> bool:
         """Does an ACK show that frames were kept that came while another one was waited for, as the v3 series does?"""
         waited = self.expected

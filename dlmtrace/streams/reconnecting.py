@@ -46,7 +46,7 @@ class Resumption:
     sent: int | None = None  # first number that had not been sent when the connection ended, if below ``upto``
     doubled: bool = False  # may a number that came again be the first of a new numbering?
 
-    def send(self, number: int, expected: int) -> None:
+    def send(self, number: int, expected: int, came: bool) -> None:
         """A frame of the stream after the reconnect; ``expected`` is what the receiver waits for."""
         self.waits = False
         if number >= self.upto:
@@ -55,7 +55,7 @@ class Resumption:
                 self.ahead = (self.ahead[0] if self.ahead else number, number)
         elif number >= self.low:
             self.resent.add(number, number)
-            if number > expected:
+            if number > expected and came:
                 self.early.add(number, number)  # dropped, unless the receiver keeps what comes early
             else:
                 self.early.remove(number, number)
@@ -172,10 +172,10 @@ class Judgement:
         """Was the number under way when one of the connections ended, or queued then?"""
         return any(number < each.upto or (each.ahead is not None and number <= each.ahead[1]) for each in self.open)
 
-    def send(self, number: int, expected: int) -> None:
-        """A frame of the stream; ``expected`` is what the receiver waits for."""
+    def send(self, number: int, expected: int, came: bool) -> None:
+        """A frame of the stream; ``expected`` is what the receiver waits for; ``came``: does it get it?"""
         for resumption in self.open:
-            resumption.send(number, expected)
+            resumption.send(number, expected, came)
         for resumption in self.damaged:
             if number in resumption.lost and self.open:
                 resumption.record.repaired_by = self.open[-1].record.reconnect

@@ -113,7 +113,7 @@ class Tracker:
         numbering.result.frames += 1
         if arrival.carrier != self.carrier:
             self._move(arrival, start, numbering)
-        self.judgement.send(arrival.number, numbering.expectation.expected)
+        self.judgement.send(arrival.number, numbering.expectation.expected, arrival.came)
         self._classify(arrival, start, numbering, same)
         if not numbering.expectation.arrive(arrival) and arrival.came and arrival.number > arrival.expected:
             self.silence.stand_still(arrival, numbering)
@@ -124,8 +124,7 @@ class Tracker:
             self._finish_by(arrival, numbering)
         elif numbering.fin is not None and arrival.number > numbering.fin:
             self.reporter.find("FIN503", arrival, f"frame {number} follows the sender's own FIN {numbering.fin & MASK}")
-        self.carrier, self.connection = arrival.carrier, connection
-        self.last = arrival
+        self.carrier, self.connection, self.last = arrival.carrier, connection, arrival
         self.ends[arrival.carrier] = arrival.end
         if len(self.ends) > REMEMBERED:
             del self.ends[next(iter(self.ends))]
@@ -141,7 +140,7 @@ class Tracker:
     def _classify(self, arrival: Arrival, start: int, numbering: Numbering, same: Callable[[int], bool | None]) -> None:
         """New, ahead of the next number, or sent before."""
         number = arrival.number
-        self.took_new = number >= numbering.next or number in numbering.missing
+        self.took_new = number >= numbering.next or number < numbering.first or number in numbering.missing
         where = (arrival.carrier >> 1, arrival.time, arrival.packet)
         if number > numbering.next:
             self.timeline.note("missing", numbering.next, number - 1, *where)
@@ -210,6 +209,10 @@ class Tracker:
         if unwrapped > numbering.next:
             self._beyond(unwrapped, arrival, numbering)
             return
+        if unwrapped < numbering.first == expectation.confirmed:
+            if numbering.repeat_ack(unwrapped) == FAST_ACKS:
+                numbering.begin_at(unwrapped)
+            return
         if unwrapped < expectation.confirmed:
             numbering.acks_of_first += unwrapped == numbering.first
             if numbering.acks_of_first == FAST_ACKS:
@@ -220,9 +223,7 @@ class Tracker:
                 self.reporter.find("ACK302", arrival, text, unwrapped, unwrapped)
             return
         numbering.acks_of_first = 0
-        repeated = numbering.last_ack[1] + 1 if numbering.last_ack[0] == unwrapped else 1
-        numbering.last_ack = (unwrapped, repeated)
-        if repeated == FAST_ACKS:
+        if numbering.repeat_ack(unwrapped) == FAST_ACKS:
             numbering.note_repeated_acks(1, unwrapped, arrival)
         if unwrapped > expectation.confirmed:
             where = (arrival.carrier >> 1, arrival.time, arrival.packet)
@@ -348,7 +349,9 @@ class Tracker:
         old = back > numbering.next - numbering.expectation.confirmed + OLD
         if back > 0 and (old or same(arrival.number) is False) and self._begin_hidden(arrival, connection):
             return True  # the capture lost number 0
-        if number == 0 and numbering.next > 0 and arrival.number not in numbering.missing:  # left out, behind a wrap
+        at_first = arrival.number < numbering.first == numbering.expectation.confirmed and not self.polled
+        left_out = at_first or arrival.number in numbering.missing  # the latter behind a wrap
+        if number == 0 and numbering.next > 0 and not left_out:
             if numbering.closed:
                 return True
             return same(arrival.number) is not True or back > RESEND_REACH
@@ -404,8 +407,7 @@ class Tracker:
 
     def _finish_by(self, arrival: Arrival, numbering: Numbering) -> None:
         if numbering.fin is not None and numbering.fin != arrival.number:
-            text = f"a second FIN, {arrival.number & MASK} after {numbering.fin & MASK}"
-            self.reporter.find("FIN504", arrival, text)
+            self.reporter.find("FIN504", arrival, f"a second FIN, {arrival.number & MASK} after {numbering.fin & MASK}")
         elif numbering.fin is None:
             numbering.fin, numbering.fin_time = arrival.number, arrival.time
 

@@ -102,7 +102,6 @@ def scenarios(
     dialects: tuple[str, ...] = tuple(DIALECTS),
     most: int = 7,
     accidents: tuple[str, ...] = ACCIDENTS,
-    bugs: bool = True,
 ) -> Scenario:
     """Two or three nodes of any dialects and any faults: resets, orderly closes, cuts, crashes, leaves, kernel bugs.
 
@@ -119,7 +118,7 @@ def scenarios(
             steps += draw(st.lists(st.one_of(_pair_steps(pair)), min_size=1, max_size=most))
             if draw(st.integers(0, 4)) == 0:
                 steps.append(draw(st.builds(Close, at=times, node=st.just(first), peer=st.just(second))))
-            if bugs and nodes[first] in REPEATS_BEFORE_CLOSE and draw(st.integers(0, 3)) == 0:
+            if nodes[first] in REPEATS_BEFORE_CLOSE and draw(st.integers(0, 3)) == 0:
                 steps.append(draw(st.builds(LoseCopies, at=times, node=st.just(first), peer=st.just(second))))
     node = draw(st.sampled_from(sorted(nodes)))
     first_sequence = draw(sequences)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, assume, given
 from hypothesis import settings as hypothesis_settings
 
 from dlmtrace.pipeline import Trace
-from dlmtrace.simulate.scenario import Cut, Outcome, Scenario, run
+from dlmtrace.simulate.scenario import MILLISECOND, Cut, LoseCopies, Outcome, Reset, Scenario, Send, run
 from dlmtrace.wire.enums import Command
 from simulate.scenario_strategies import scenarios
 
@@ -62,3 +62,20 @@ def test_the_capture_holds_the_frames_that_the_truth_says_in_the_packets_that_it
     outcome = run(scenario)
     outcome.write(file)
     assert decoded(file) == told(outcome)
+
+
+@pytest.mark.parametrize(("last", "undecided"), [(2, [1, 2]), (1, [1])])
+def test_numbers_that_begin_behind_one_that_never_passed(last: int, undecided: list[int]) -> None:
+    """Message 0 is thrown away before it passes: 1 and 2 look like those of a pair that is older than the capture."""
+    at = 100 * MILLISECOND
+    steps = (LoseCopies(at, 1, 2), Reset(at, (1, 2)), Send(at + MILLISECOND, 1, 2, 1), Send(2 * at, 1, 2, last))
+    (epoch,) = run(Scenario({1: "6.2", 2: "6.2"}, steps)).streams[1, 2].epochs
+    assert (epoch.sent(), epoch.delivered(), epoch.undecided()) == (undecided, [], undecided)
+
+
+def test_numbers_that_begin_behind_one_that_came_later() -> None:
+    at = 100 * MILLISECOND
+    hole = (LoseCopies(at, 1, 2), Reset(at, (1, 2)), Send(at + MILLISECOND, 1, 2, 1), Send(2 * at, 1, 2, 2))
+    steps = (*hole, Reset(3 * at, (1, 2)), Send(4 * at, 1, 2, 1))
+    (epoch,) = run(Scenario({1: "6.2", 2: "6.2"}, steps)).streams[1, 2].epochs
+    assert (epoch.sent(), epoch.delivered(), epoch.undecided()) == ([0, 1, 2, 3], [0, 1, 2, 3], [])

@@ -191,3 +191,91 @@ def test_a_receiver_that_may_have_come_back(script: Script, answer: bytes, deliv
     assert script.verdicts()[0] == ("c1", "c2", verdict)
     if verdict == "unsafe":
         assert script.epoch().delivered_ranges == [(0, delivered)]
+
+
+def test_number_0_that_was_left_out_at_first_is_no_new_beginning(script: Script) -> None:
+    """The page that held it was thrown away with a connection; the next error brings it."""
+    old = script.meet()
+    old.send(script.one, frames(1, 2))
+    old.reset(by=script.two)
+    new = script.network.connect(script.one, script.two)
+    new.send(script.one, frames(0, 1, 2, 3))
+    new.send(script.two, ack(4, sender=2))
+    (stream,) = [stream for stream in script.analysis().streams if stream.sender == 1]
+    assert [(epoch.seq_first, epoch.seq_last, epoch.delivered_ranges) for epoch in stream.epochs] == [(0, 3, [(0, 3)])]
+
+
+@pytest.mark.parametrize(("acks", "delivered"), [(1, [(5, 7)]), (3, [])])
+def test_a_receiver_that_waits_for_a_number_before_the_first_that_was_seen(
+    script: Script, acks: int, delivered: list[tuple[int, int]]
+) -> None:
+    """One ACK of it may have been under way when the capture began; a receiver that repeats it takes nothing else."""
+    connection = script.meet()
+    for number in (5, 6, 7):
+        connection.send(script.one, frames(number))
+        if number < 5 + acks:
+            connection.send(script.two, ack(3, sender=2))
+    assert script.epoch().delivered_ranges == delivered
+    assert [finding.code for finding in script.analysis().findings if finding.code.startswith("ACK3")] == (["ACK305"])
+
+
+def test_what_came_again_on_a_dead_connection_was_not_ahead_of_its_turn(script: Script) -> None:
+    old = script.meet()
+    old.send(script.one, frames(0, 1, 2), acknowledge=False)
+    script.network.wait(SECOND)  # they never came
+    old.reset(by=script.two)
+    dead = script.network.connect(script.one, script.two)
+    dead.reset(by=script.two)
+    dead.send(script.one, frames(0, 1, 2, 3), acknowledge=False)
+    new = script.network.connect(script.one, script.two)
+    new.send(script.one, frames(0, 1, 2, 3))
+    assert script.verdicts() == [("c1", "c2", "inconclusive"), ("c2", "c3", "inconclusive")]
+    new.send(script.two, ack(4, sender=2))
+    assert script.verdicts() == [("c1", "c2", "safe"), ("c2", "c3", "safe")]
+
+
+@pytest.mark.parametrize(("refused", "delivered"), [(True, [(0, 0)]), (False, [(0, 1)])])
+def test_a_frame_that_crossed_the_close_of_its_receiver(
+    script: Script, refused: bool, delivered: list[tuple[int, int]]
+) -> None:
+    """Its FIN acknowledges all that it took; what comes behind it is answered with a RST."""
+    connection = script.meet()
+    connection.send(script.one, frames(0))
+    connection.send(script.one, frames(1), acknowledge=False)
+    connection.finish(script.two)
+    if refused:
+        connection.reset(by=script.two)
+    else:
+        connection.acknowledge(script.two)  # it only closed its own direction
+    assert script.epoch().delivered_ranges == delivered
+
+
+def test_a_connection_that_ended_inside_a_frame_hides_nothing(script: Script) -> None:
+    old = script.meet()
+    old.send(script.one, frames(0))
+    old.send(script.two, ack(1, sender=2))
+    old.send(script.one, frames(1), acknowledge=False)
+    old.send(script.one, frames(2)[:10], acknowledge=False)
+    script.network.wait(SECOND)
+    old.reset(by=script.two)
+    script.network.wait(2 * SECOND)
+    new = script.network.connect(script.one, script.two)
+    new.send(script.one, frames(3, 4))
+    new.send(script.two, ack(1, sender=2))
+    assert script.verdicts() == [("c1", "c2", "unsafe")]
+
+
+@pytest.mark.parametrize(("acknowledge", "verdict", "frames_hit"), [(True, "unprotected", 0), (False, "unsafe", 1)])
+def test_a_frame_of_3_1_that_was_sent_in_part(script: Script, acknowledge: bool, verdict: str, frames_hit: int) -> None:
+    """What counts is whether TCP acknowledged the bytes that were sent."""
+    old = script.network.connect(script.one, script.two)
+    old.send(script.one, status(sender=1, h_version=0x00030001))
+    old.send(script.two, status_reply(sender=2, h_version=0x00030001))
+    message = bytes(request(b"resource", sender=1, h_version=0x00030001))
+    old.send(script.one, message)
+    old.send(script.one, message[:40], acknowledge=acknowledge)
+    old.reset(by=script.two)
+    new = script.network.connect(script.one, script.two)
+    new.send(script.one, message)
+    (record,) = script.analysis().reconnects
+    assert (record.verdict, record.lost_frames) == (verdict, frames_hit)
