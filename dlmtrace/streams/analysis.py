@@ -339,8 +339,9 @@ class Analysis:
             kind = int(batch.type[row])
             if command == Command.RCOM:
                 self._recovery_seen = time
-                back.tracker.judgement.polled |= kind == RecoveryType.STATUS
-                directed.tracker.polled |= kind == RecoveryType.STATUS
+                if kind == RecoveryType.STATUS:
+                    back.tracker.judgement.poll(time)
+                    directed.tracker.polled = True
             if (directed.stream.version, back.stream.version) == ("3.2", "3.2"):
                 return  # nodes that number their frames: these have their own repetition
             if directed.tracker.numbering is None and back.tracker.numbering is None:

@@ -86,6 +86,10 @@ class Pair:
             return waiting
         return [each for each in waiting if each.ordinal > first.ordinal or closed == 1 - (each.carrier & 1)]
 
+    def outlived(self, old: int, current: int | None) -> bool:
+        """Did the connection of ``old`` end, and that of ``current`` live on?  TCP may still repeat what was sent."""
+        return current is not None and old >> 1 in self.deaths and current >> 1 not in self.deaths
+
     def lost_since(self, time: int) -> bool:
         """May the capture miss anything that passed between the nodes from ``time`` (ns) on?"""
         return (self.lost_at is not None and self.lost_at >= time) or any(

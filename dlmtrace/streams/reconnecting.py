@@ -29,7 +29,7 @@ class Resumption:
     """
 
     record: Reconnect
-    began: int  # ordinal of the first frame on the new connection
+    began: int  # ordinal of the first frame on the new connection; of a reset, of the end of the old one
     low: int
     upto: int
     uncertain: bool  # does a hole of the capture hide part of the evidence?
@@ -41,6 +41,8 @@ class Resumption:
     confirmed_since: bool = False  # did the receiver acknowledge anything since?
     suspect: bool = False  # had the stream gone on past members of U that nothing showed to have come?
     waits: bool = False  # has no frame come since, that could show that the capture lost some?
+    polled: bool = False  # did the receiver poll, as a node does that comes back, before the new connection ended?
+    ended: bool = False  # did the new connection end?
     came_back: bool = False  # the receiver had started again, the sender went on with the old numbers
     lost: RangeSet = field(default_factory=RangeSet)  # once the verdict is unsafe
     sent: int | None = None  # first number that had not been sent when the connection ended, if below ``upto``
@@ -93,7 +95,8 @@ class Resumption:
             self._lose(missing)
             record.reason = f"{len(missing)} unconfirmed frames were not sent again, and the stream went on past them"
             return True
-        if over and epoch_restarted and self.resent and not self.confirmed_since and not self.uncertain:
+        unheard = self.resent and self.polled and not self.confirmed_since
+        if over and epoch_restarted and unheard and not self.uncertain:
             self.fail(expectation)
             return True
         if over:
@@ -121,8 +124,8 @@ class Resumption:
         return all(high < expectation.confirmed for _, high in self.lost.ranges())
 
     def settle_damage(self, expectation: Expectation) -> None:
-        """What is lost in the end: not what a later reconnect brought."""
-        if self.repaired(expectation):
+        """What is lost in the end: not what a later reconnect brought, confirmed or not."""
+        if all(high < expectation.expected for _, high in self.lost.ranges()):
             self.record.lost, self.record.lost_frames = [], 0
             if self.record.repaired_by is not None:
                 self.record.reason += f"; {self.record.repaired_by} repaired it, but locks stood still in between"
@@ -161,12 +164,18 @@ class Judgement:
         self.damaged: list[Resumption] = []
         self.held: list[Resumption] = []
         self.came_back = False  # did the receiver's own numbers, or its ACKs, start again since it was heard?
-        self.polled = False  # did it send RCOM STATUS since, as a node does that comes back?
+        self.polled = 0  # ns, when it last sent RCOM STATUS, as a node does that comes back
 
     @property
     def pending(self) -> bool:
         """Does any wait?"""
         return bool(self.open or self.damaged or self.held)
+
+    def begin(self, resumption: Resumption, last: Arrival | None, ended: bool) -> None:
+        """The stream goes on after ``last``, its last frame so far; has the new connection ``ended`` already?"""
+        resumption.ended = ended
+        resumption.polled = last is not None and self.polled > last.time
+        self.open.append(resumption)
 
     def covers(self, number: int) -> bool:
         """Was the number under way when one of the connections ended, or queued then?"""
@@ -184,15 +193,27 @@ class Judgement:
         """The receiver acknowledged something."""
         for resumption in self.open:
             resumption.confirmed_since = True
-        self.came_back = self.polled = False
+        self.came_back = False
         for resumption in self.held:
             self._conclude(resumption)
         self.held.clear()
+
+    def poll(self, time: int) -> None:
+        """The receiver sent RCOM STATUS at ``time`` (ns)."""
+        self.polled = time
+        for resumption in self.open + self.held:
+            resumption.polled = resumption.polled or not resumption.ended
 
     def double(self) -> None:
         """Number 0 came again, and may be the first of a new numbering."""
         for resumption in self.open:
             resumption.doubled = True
+
+    def end(self, expectation: Expectation) -> None:
+        """The connection that carries the stream ended; a receiver that comes back does so behind it."""
+        self.suspect(expectation)
+        for resumption in self.open + self.held:
+            resumption.ended = True
 
     def suspect(self, expectation: Expectation) -> None:
         """The connection that carries the stream ended, or the receiver confirms: what the stream had gone on past was
@@ -235,18 +256,19 @@ class Judgement:
 
     def _release(self, expectation: Expectation) -> None:
         """The receiver was not heard again."""
-        silent = self.held + [each for each in self.open if not each.confirmed_since and self.came_back]
+        unheard = [each for each in self.open if not each.confirmed_since and not each.ended]
+        silent = self.held + (unheard if self.came_back else [])
         self.open = [each for each in self.open if each not in silent]
         self.held.clear()
         for resumption in silent:
             if self._lost_since(resumption.since):
                 resumption.record.verdict, resumption.record.reason = "inconclusive", HIDDEN
-            elif self.came_back:
+            elif self.came_back and not resumption.ended:
                 resumption.fail(expectation)
                 self._undo(resumption, expectation)
                 self._decided(resumption.record)
                 continue
-            elif self.polled and resumption.record.verdict == "safe":
+            elif resumption.polled and resumption.record.verdict == "safe":
                 resumption.record.verdict = "inconclusive"
                 resumption.record.reason = "the receiver polls as a node does that comes back, and was not heard since"
             self._conclude(resumption)

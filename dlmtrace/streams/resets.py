@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dlmtrace.streams.numbering import Numbering
-from dlmtrace.streams.receiver import Arrival
+from dlmtrace.streams.numbers import unwrap, wire_ranges
+from dlmtrace.streams.pair import Death
 from dlmtrace.streams.reconnecting import Resumption
 from dlmtrace.streams.reporter import Reporter
 from dlmtrace.streams.results import Reconnect
@@ -19,16 +20,24 @@ class Resets:
     ) -> None:
         self._reporter, self._decided, self._lost_since = reporter, decided, lost_since
         self.waiting: list[Resumption] = []
+        self._started = -1  # ordinal of the first frame of the last reset
 
-    def begin(self, reset: Resumption, other: Resets | None, peer: Numbering | None, arrival: Arrival) -> None:
-        """This direction started again at ``arrival``; ``peer`` is the other direction's present epoch."""
-        if other is not None and other.waiting:
+    def begin(self, record: Reconnect, death: Death, low: int, upto: int, started: int, other: Resets | None) -> None:
+        """This direction started again with frame ``started`` (ordinal); ``low`` … ``upto`` - 1 were unconfirmed."""
+        self._started = started
+        record.unconfirmed = wire_ranges([(low, upto - 1)] if upto > low else [])
+        reset = Resumption(record, death.ordinal, low, upto, False, death.time)
+        if other is not None and (other.waiting or other._started > death.ordinal):
             other.settle(both=True)
-            self._settle(reset, both=True)
-        elif peer is None or (peer.first == 0 and peer.started > arrival.ordinal):
             self._settle(reset, both=True)
         else:
             self.waiting.append(reset)
+
+    def acknowledge(self, number: int, numbering: Numbering) -> None:
+        """The receiver expects ``number`` (as on the wire): below its last ACK it is of a record that started again."""
+        below = any(unwrap(number, reset.low) < reset.low for reset in self.waiting)
+        if below and unwrap(number, numbering.expectation.confirmed) <= numbering.next:
+            self.settle(both=True)
 
     def settle(self, both: bool) -> None:
         """The other direction was seen: it started again too, or went on with its old numbers."""

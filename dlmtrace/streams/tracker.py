@@ -10,10 +10,11 @@ Rules, in plain words (protocol page §6):
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Literal
 
 from dlmtrace.streams.numbering import Numbering
-from dlmtrace.streams.numbers import MASK, unwrap, wire_ranges
+from dlmtrace.streams.numbers import MASK, unwrap
 from dlmtrace.streams.pair import REMEMBERED, Death, Pair
 from dlmtrace.streams.receiver import Arrival, Expectation
 from dlmtrace.streams.reconnecting import Judgement, Resumption, begin
@@ -107,11 +108,12 @@ class Tracker:
                     "SEQ210", arrival, f"sequence number {number} is far ahead of {numbering.next & MASK}"
                 )
                 return
-        if self.peer is not None and self.peer.resets.waiting and numbering.started != arrival.ordinal:
+        if self.peer is not None and any(numbering.started < reset.began for reset in self.peer.resets.waiting):
             self.peer.resets.settle(both=False)  # this direction goes on with its old numbers
             self.judgement.came_back = True
         numbering.result.frames += 1
-        if arrival.carrier != self.carrier:
+        late = arrival.carrier in self.ends and self.pair.outlived(arrival.carrier, self.carrier)
+        if arrival.carrier != self.carrier and not late:
             self._move(arrival, start, numbering)
         self.judgement.send(arrival.number, numbering.expectation.expected, arrival.came)
         self._classify(arrival, start, numbering, same)
@@ -124,8 +126,9 @@ class Tracker:
             self._finish_by(arrival, numbering)
         elif numbering.fin is not None and arrival.number > numbering.fin:
             self.reporter.find("FIN503", arrival, f"frame {number} follows the sender's own FIN {numbering.fin & MASK}")
-        self.carrier, self.connection, self.last = arrival.carrier, connection, arrival
-        self.ends[arrival.carrier] = arrival.end
+        if not late:
+            self.carrier, self.connection = arrival.carrier, connection
+        self.last, self.ends[arrival.carrier] = arrival, arrival.end
         if len(self.ends) > REMEMBERED:
             del self.ends[next(iter(self.ends))]
         self.judgement.judge(self._expectation)
@@ -205,6 +208,7 @@ class Tracker:
             self._begin(number, arrival).result.confirmed_to = number
             return
         expectation = numbering.expectation
+        self.resets.acknowledge(number, numbering)
         unwrapped = unwrap(number, expectation.confirmed)
         if unwrapped > numbering.next:
             self._beyond(unwrapped, arrival, numbering)
@@ -301,7 +305,7 @@ class Tracker:
         waiting = self._expectation.arrivals
         since = min(death.time, waiting[0].time) if waiting else death.time
         resumption = Resumption(record, arrival.ordinal, low, upto, uncertain, since, sent=sent, doubled=self.doubled)
-        self.judgement.open.append(resumption)
+        self.judgement.begin(resumption, self.last, ended=arrival.carrier >> 1 in self.pair.deaths)
         if arrival.time - death.time >= NO_CONNECTION and upto > low:
             self.silence.after(death, low, upto)
 
@@ -313,7 +317,7 @@ class Tracker:
         self._doubt(death, numbering)
         if self.carrier is not None and self.carrier >> 1 == death.connection.index:
             self.stopped = self.stopped or (death, numbering.expectation.confirmed)
-            self.judgement.suspect(numbering.expectation)
+            self.judgement.end(numbering.expectation)
         if self.left is not None and self.left[0] == death.connection.index:
             _, low, upto, arrival = self.left
             self.left = None
@@ -362,19 +366,15 @@ class Tracker:
         assert numbering is not None
         death = self._death_of_current()
         if death is not None:
-            self._doubt(death, numbering)
+            self._doubt(replace(death, time=arrival.time) if death.kind == "fin" else death, numbering)
         low, upto = numbering.expectation.confirmed, numbering.next
         self._end_epoch("restart")
         if not numbering.closed and death is not None:
             text = f"the numbers start again at {number} after {upto - 1 & MASK}, with no exchange of FIN"
             self.reporter.find("SEQ207", arrival, text)
             record = begin(self._numbers, self.stream, death, arrival)
-            record.unconfirmed = wire_ranges([(low, upto - 1)] if upto > low else [])
-            reset = Resumption(record, arrival.ordinal, low, upto, False, death.time)
-            if self.peer is None:
-                self.resets.begin(reset, None, None, arrival)
-            else:
-                self.resets.begin(reset, self.peer.resets, self.peer.numbering, arrival)
+            other = None if self.peer is None else self.peer.resets
+            self.resets.begin(record, death, low, upto, arrival.ordinal, other)
         self.numbering = self.stopped = None
         numbering = self._begin(number, arrival)
         arrival.number = number

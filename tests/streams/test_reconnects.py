@@ -3,62 +3,14 @@
 from pathlib import Path
 
 import pytest
+from scripts import SECOND, Script, frames
 
-from dlmtrace.craft import Network, Node, ack, opts, request, status, status_reply
-from dlmtrace.craft.tcp import Connection
-from dlmtrace.pipeline import Trace
-from dlmtrace.streams.analysis import Analysis
-from dlmtrace.streams.results import Epoch
-
-SECOND = 1_000_000_000
-
-
-class Script:
-    """Two nodes; ``analysis()`` reads what was written so far."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.network = Network(path)
-        self.one = self.network.node(1, "10.0.0.1")
-        self.two = self.network.node(2, "10.0.0.2")
-
-    def meet(self, client: Node | None = None) -> Connection:
-        """A connection on which the nodes poll each other, as they do when they join."""
-        client = client or self.one
-        server = self.two if client is self.one else self.one
-        connection = self.network.connect(client, server)
-        connection.send(client, status(sender=client))
-        connection.send(server, status_reply(sender=server))
-        return connection
-
-    def analysis(self) -> Analysis:
-        self.network.write(self.path)
-        trace, analysis = Trace([str(self.path)]), Analysis()
-        for batch in trace.batches():
-            analysis.feed(batch)
-        analysis.finish(trace.capture.facts, trace.traffic)
-        return analysis
-
-    def epoch(self, place: int = 0) -> Epoch:
-        """An epoch of what node 1 sent."""
-        (stream,) = [stream for stream in self.analysis().streams if stream.sender == 1]
-        return stream.epochs[place]
-
-    def verdicts(self, sender: int = 1) -> list[tuple[str, str | None, str]]:
-        """Old connection, new connection and verdict of each reconnect, as they began."""
-        records = [record for record in self.analysis().reconnects if record.sender == sender]
-        records.sort(key=lambda record: int(record.reconnect[1:]))
-        return [(record.old_connection, record.new_connection, record.verdict) for record in records]
+from dlmtrace.craft import ack, opts, request, status, status_reply
 
 
 @pytest.fixture
 def script(tmp_path: Path) -> Script:
     return Script(tmp_path / "script.pcap")
-
-
-def frames(*numbers: int) -> bytes:
-    """Node 1's frames of these numbers; each time the same bytes."""
-    return b"".join(opts(number, request(b"resource %d" % number, sender=1)) for number in numbers)
 
 
 def test_a_frame_that_its_connection_ended_in_was_not_sent_yet(script: Script) -> None:
@@ -72,6 +24,21 @@ def test_a_frame_that_its_connection_ended_in_was_not_sent_yet(script: Script) -
     epoch = script.epoch()
     assert (epoch.frames, epoch.duplicates, epoch.delivered_ranges) == (2, 0, [(0, 1)])
     assert script.verdicts() == [("c1", "c2", "safe")]
+
+
+def test_a_header_that_its_connection_ended_in_is_nothing_that_the_capture_lost(script: Script) -> None:
+    old = script.meet()
+    old.send(script.one, frames(0), acknowledge=False)
+    script.network.wait(SECOND)  # it never came
+    old.reset(by=script.two)
+    new = script.meet()
+    new.send(script.one, frames(1) + frames(0)[:8])
+    new.reset(by=script.two)
+    script.network.wait(2 * SECOND)
+    last = script.network.connect(script.one, script.two)
+    last.send(script.one, frames(0, 1))
+    last.send(script.two, ack(2, sender=2))
+    assert script.verdicts() == [("c1", "c2", "unsafe"), ("c2", "c3", "safe")]
 
 
 @pytest.mark.parametrize("other", [0x00030002, 0x00030001])
@@ -104,6 +71,30 @@ def test_a_stream_that_should_have_gone_on(script: Script, confirmed: int, verdi
     connection.reset(by=script.two)
     other.send(script.two, ack(confirmed, sender=2))
     assert script.verdicts() == [("c2", None, verdict)]
+
+
+def test_numbers_whose_beginning_passes_late_do_not_start_again(script: Script) -> None:
+    connection = script.meet()
+    connection.send(script.one, frames(2, 0, 1, 2))  # 0 … 2 had been sent over a link that was cut
+    connection.send(script.two, ack(3, sender=2))
+    epoch = script.epoch()
+    assert (epoch.seq_first, epoch.seq_last, epoch.delivered_ranges, epoch.missing) == (0, 2, [(0, 2)], [])
+    timeline = script.analysis().timeline(1, 2)
+    assert timeline is not None
+    assert [(span.first, span.last) for span in timeline.spans if span.kind == "resent"] == [(2, 2)]
+
+
+def test_what_tcp_repeats_on_a_connection_that_was_closed_does_not_lead_the_stream_back(script: Script) -> None:
+    old = script.meet()
+    old.send(script.one, frames(0))
+    (packet,) = old.send(script.one, frames(1), acknowledge=False)
+    script.network.lose(packet)
+    old.finish(script.one)
+    new = script.meet()
+    new.send(script.one, frames(2))
+    old.retransmit(packet)
+    old.acknowledge(script.two)
+    assert script.verdicts() == [("c1", "c2", "inconclusive")]
 
 
 def test_number_0_behind_a_wrap_that_was_left_out_at_first(script: Script) -> None:
@@ -153,6 +144,11 @@ def test_what_came_again_only_ahead_of_its_turn_is_lost(script: Script) -> None:
     assert script.verdicts() == [("c1", "c2", "unsafe")]
     (record,) = [record for record in script.analysis().reconnects if record.sender == 1]
     assert record.lost == [(2, 2)]
+    new.reset(by=script.two)
+    script.meet().send(script.one, frames(2, 3))  # nobody confirms them before the end
+    assert script.epoch().delivered_ranges == [(0, 3)]
+    (first,) = [record for record in script.analysis().reconnects if record.reconnect == "r1"]
+    assert (first.verdict, first.lost, first.repaired_by) == ("unsafe", [], "r2")
 
 
 def test_a_sender_that_may_have_come_back_with_the_bytes_that_it_sent_first(script: Script) -> None:
