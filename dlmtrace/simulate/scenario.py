@@ -11,9 +11,10 @@ from pathlib import Path
 
 from dlmtrace.simulate import capture
 from dlmtrace.simulate.dialects import DIALECTS, SECOND, Dialect
+from dlmtrace.simulate.evidence import doubt
 from dlmtrace.simulate.network import Host, Network, Settings
 from dlmtrace.simulate.node import Node
-from dlmtrace.simulate.sightings import ConnectionTruth, doubt, watch
+from dlmtrace.simulate.sightings import ConnectionTruth, watch
 from dlmtrace.simulate.tcp import MILLISECOND, Connection, TcpSocket
 from dlmtrace.simulate.truth import Log, Recorder, Stream, confirm
 from dlmtrace.simulate.verdicts import Reconnect, reconnects
@@ -181,7 +182,7 @@ def run(scenario: Scenario) -> Outcome:
     runner.network.run(scenario.until)
     connections = watch(runner.log, runner.network)
     confirm(runner.log)
-    doubt(runner.log, connections, runner.network)
+    doubt(runner.log, connections, runner.network.settings)
     found = reconnects(runner.log, connections)
     return Outcome(scenario, runner.network, runner.nodes, runner.log.streams, found, connections)
 

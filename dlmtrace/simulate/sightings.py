@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from dlmtrace.simulate.endpoint import EQUAL_ACKS
 from dlmtrace.simulate.network import Network
 from dlmtrace.simulate.tcp import FIN, RST
-from dlmtrace.simulate.truth import Log, Stream, Transmission
+from dlmtrace.simulate.truth import Log, Transmission
 
 
 @dataclass(slots=True)
@@ -67,33 +66,6 @@ def watch(log: Log, network: Network) -> list[ConnectionTruth]:
     for connection, on_wire in zip(connections, network.connections, strict=True):
         connection.passed = on_wire.passed[0], on_wire.passed[1]
     return connections
-
-
-def doubt(log: Log, connections: list[ConnectionTruth], network: Network) -> None:
-    """Note which frames no receiver had looked at, though the capture does not show it (after ``confirm``)."""
-    way = network.settings.delay + network.settings.jitter + network.settings.work_delay
-    for stream in log.streams.values():
-        if stream.epochs and _older(stream):
-            for frame in stream.epochs[0].frames:
-                frame.undecided = frame.seen and frame.delivered is None
-            continue
-        heard = max((ack.written for ack in stream.acknowledgements), default=0)
-        holed: set[tuple[int, int]] = set()  # directions of which a later byte has passed, and is in doubt
-        for frame in (frame for epoch in stream.epochs for frame in reversed(epoch.frames) if frame.transmissions):
-            last = frame.transmissions[-1]
-            connection, direction = connections[last.connection], (last.connection, last.side)
-            passed = (last.seen is not None and heard <= last.seen + way) or direction in holed
-            came = last.end <= connection.acknowledged[last.side] or connection.ended_by == "open"
-            if passed and came and last.handled is None and frame.delivered is None:
-                frame.undecided = True
-                holed.add(direction)
-
-
-def _older(stream: Stream) -> bool:
-    """Whether it may be older than the capture: its first number never passed, so that its numbers may begin anywhere,
-    and the few ACKs that passed confirm nothing, as those do that were under way when a capture begins."""
-    frames, acks = stream.epochs[0].frames, stream.acknowledgements
-    return len(acks) < EQUAL_ACKS and not frames[0].seen and all(frame.confirmed is None for frame in frames)
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,9 +91,10 @@ class FrameTruth:
     confirmed: int | None = None
     """ns at which the first ACK that covers it passed the capture point"""
     undecided: bool = False
-    """not delivered, but the capture ends before it could show that: its bytes passed, their connection had not ended
-    or TCP had acknowledged them, and what the receiver said since had left before they came; or the stream's first
-    number never passed, and the receiver said next to nothing"""
+    """whether the capture leaves open if it was taken: it was not, but its bytes passed, their connection was not
+    reset, or before TCP's silence could tell, or TCP had acknowledged them, and what the receiver said since had left
+    before they came, or the stream's first number never passed, and the receiver said next to nothing; or it was, but
+    neither TCP nor the receiver lived to say so"""
     discarded: bool = False
     """whether a page with it was thrown away, sent in part or not at all"""
     copies: list[QueuedCopy] = field(default_factory=list)
@@ -149,7 +150,7 @@ class Epoch:
         return [f.sequence for f in self.frames if f.delivered is not None and f.sequence is not None]
 
     def undecided(self) -> list[int]:
-        """Numbers that the receiver had not taken when the capture ended, though nothing in it shows that, in order."""
+        """Numbers of which the capture does not show whether the receiver took them, in order."""
         return [frame.sequence for frame in self.frames if frame.undecided and frame.sequence is not None]
 
     def resent(self) -> list[int]:

@@ -12,8 +12,10 @@ from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from typing import Literal, NamedTuple
 
+from dlmtrace.simulate.evidence import Streams, both_restarted, restarted_alone
 from dlmtrace.simulate.sightings import ConnectionTruth
 from dlmtrace.simulate.truth import Epoch, FrameTruth, Log, Stream, Transmission
+from dlmtrace.wire.enums import Command
 
 Verdict = Literal["safe", "unsafe", "reset", "unprotected", "inconclusive"]
 
@@ -54,7 +56,9 @@ class Reconnect:
 class _Part:
     """Consecutive transmissions of an epoch on one connection."""
 
-    def __init__(self, connection: int, entries: list[tuple[Transmission, FrameTruth]]) -> None:
+    def __init__(
+        self, connection: int, entries: list[tuple[Transmission, FrameTruth]], finished: tuple[int, int] | None
+    ) -> None:
         self.connection = connection
         self.entries = entries
         self.first_order = entries[0][0].order
@@ -62,17 +66,25 @@ class _Part:
         self.seen = {frame for transmission, frame in entries if transmission.seen is not None}
         self.highest = max((frame.place for frame in self.seen), default=-1)
         self.began = min((t.seen for t, _ in entries if t.seen is not None), default=entries[0][0].written)
-
-    def lives(self) -> set[int]:
-        """Lives of the receiver's record that looked at its frames."""
-        return {t.receiver_incarnation for t, _ in self.entries if t.receiver_incarnation is not None}
+        # lives of the receiver's record that looked at its frames, until one took the FIN: that starts again in order
+        self.lives = {
+            transmission.receiver_incarnation
+            for transmission, _ in entries
+            if transmission.receiver_incarnation is not None
+            and transmission.handled is not None
+            and (finished is None or (transmission.handled, transmission.order) <= finished)
+        }
 
 
 def _parts(frames: Sequence[FrameTruth]) -> list[_Part]:
     """An epoch by connection, in the order in which the sender wrote; only where the capture saw a whole frame."""
+    fins = ((frame.delivered, frame.delivered_by) for frame in frames if frame.command == Command.FIN)
+    finished = min(((time, order) for time, order in fins if time is not None and order is not None), default=None)
     entries = [(transmission, frame) for frame in frames for transmission in frame.transmissions if transmission.begun]
     entries.sort(key=lambda entry: entry[0].order)
-    parts = [_Part(key, list(group)) for key, group in groupby(entries, key=lambda entry: entry[0].connection)]
+    parts = [
+        _Part(key, list(group), finished) for key, group in groupby(entries, key=lambda entry: entry[0].connection)
+    ]
     return [part for part in parts if part.seen]
 
 
@@ -102,7 +114,7 @@ def reconnects(log: Log, connections: list[ConnectionTruth]) -> list[Reconnect]:
     found: list[Reconnect] = []
     for key in sorted(log.streams):
         stream = log.streams[key]
-        found += _sequenced(stream, connections) if stream.reliable else _bare(stream, connections)
+        found += _sequenced(stream, connections, log.streams) if stream.reliable else _bare(stream, connections)
     holed = {log.pair_of(index) for index, connection in enumerate(connections) if connection.holes}
     return [_doubted(entry) if frozenset((entry.sender, entry.receiver)) in holed else entry for entry in found]
 
@@ -164,7 +176,7 @@ def _end(part: _Part, resumed: int | None, connections: list[ConnectionTruth]) -
     return "abandoned" if connection.ended_by == "open" else connection.ended_by, ended
 
 
-def _sequenced(stream: Stream, connections: list[ConnectionTruth]) -> list[Reconnect]:
+def _sequenced(stream: Stream, connections: list[ConnectionTruth], streams: Streams) -> list[Reconnect]:
     """Reconnects of a stream of numbered frames."""
     found: list[Reconnect] = []
     before: tuple[int, Epoch, list[_Part]] | None = None
@@ -181,10 +193,10 @@ def _sequenced(stream: Stream, connections: list[ConnectionTruth]) -> list[Recon
             continue
         if before is not None and before[1].ended_by != "fin":
             boundary = change(*before, len(before[2]) - 1, parts[0], inside=False)
-            found.append(boundary.judged(_judge_restart(boundary)))
+            found.append(boundary.judged(_judge_restart(boundary, epoch, streams)))
         for old in range(len(parts) - 1):
             inner = change(number, epoch, parts, old, parts[old + 1], inside=True)
-            found.append(inner.judged(_judge(inner, len(found))))
+            found.append(inner.judged(_judge(inner, len(found), streams)))
         before = number, epoch, parts
     if before is not None and before[1].ended_by != "fin":
         last = change(*before, len(before[2]) - 1, None, inside=True)
@@ -215,19 +227,19 @@ def _written_in_turn(frame: FrameTruth, new: _Part | None) -> bool:
     return any(t.connection == new.connection and t.order < after for t in frame.transmissions)
 
 
-def _judge(change: _Change, place: int) -> _Judgement:
+def _judge(change: _Change, place: int, streams: Streams) -> _Judgement:
     """A change of connection inside an epoch, the ``place``-th reconnect of its stream."""
     new = change.new
     assert new is not None
-    owner = next((life for part in [*change.upto, new] for life in sorted(part.lives())), None)
-    if owner is not None and new.lives() - {owner}:
-        return _Judgement("unsafe", "the receiver's numbers started again, the sender's did not")
+    owner = next((life for part in [*change.upto, new] for life in sorted(part.lives)), None)
+    if owner is not None and new.lives - {owner}:
+        shown = restarted_alone(streams, change.stream.receiver, change.stream.sender)
+        return _Judgement("unsafe", "the receiver's numbers started again, the sender's did not", _unless(shown))
     left = [frame for frame in change.at_risk if _left_out(frame, new)]
     if left and not all(_waited(frame, change.upto[-1], new) for frame in left):
         went_on = new.highest > change.at_risk[-1].place  # beyond what was at risk: else the rest may still come
         proven = went_on and _proven(change, new, left[0])
-        also: frozenset[Verdict] = frozenset() if proven else frozenset({"inconclusive"})
-        return _Judgement("unsafe", "frames were left out", also, _repair(left, change.later, place))
+        return _Judgement("unsafe", "frames were left out", _unless(proven), _repair(left, change.later, place))
     # else what was left out waited behind what the new connection carried before that ended, too
     doubtful: frozenset[Verdict] = frozenset({"unsafe"}) if left else frozenset()
     if not all(frame.confirmed is not None for frame in change.at_risk):
@@ -261,13 +273,21 @@ def _proven(change: _Change, new: _Part, first: FrameTruth) -> bool:
     )
 
 
-def _judge_restart(change: _Change) -> _Judgement:
-    """The sender's numbers started again without FIN."""
+def _judge_restart(change: _Change, epoch: Epoch, streams: Streams) -> _Judgement:
+    """The sender's numbers started again with ``epoch``, without FIN."""
     assert change.new is not None
-    lives = change.new.lives()
-    if lives & set[int]().union(*(part.lives() for part in change.upto)):
-        return _Judgement("unsafe", "the sender's numbers started again, the receiver's did not")
-    return _Judgement("reset", "both started again", frozenset() if lives else frozenset({"inconclusive"}))
+    sender, receiver = change.stream.sender, change.stream.receiver
+    if change.new.lives & set[int]().union(*(part.lives for part in change.upto)):
+        shown = restarted_alone(streams, sender, receiver)
+        return _Judgement("unsafe", "the sender's numbers started again, the receiver's did not", _unless(shown))
+    return _Judgement(
+        "reset", "both started again", _unless(both_restarted(streams, change.stream, change.epoch, epoch))
+    )
+
+
+def _unless(proven: bool) -> frozenset[Verdict]:
+    """What packets allow beside a verdict that they prove or not."""
+    return frozenset() if proven else frozenset({"inconclusive"})
 
 
 def _bare(stream: Stream, connections: list[ConnectionTruth]) -> list[Reconnect]:

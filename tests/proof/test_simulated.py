@@ -8,7 +8,7 @@ except where the page says that packets cannot tell.
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, given
+from hypothesis import HealthCheck, Phase, assume, given
 from hypothesis import settings as hypothesis_settings
 from simulate.same_draws import same_draws
 from simulate.scenario_strategies import scenarios
@@ -17,30 +17,62 @@ from dlmtrace.simulate.capture import Faults, kept
 from dlmtrace.simulate.dialects import DIALECTS
 from dlmtrace.simulate.scenario import Outcome, Scenario, run
 from dlmtrace.simulate.sequence import MODULUS
+from dlmtrace.simulate.tcp import RST, SYN
 from dlmtrace.simulate.verdicts import Reconnect as TrueReconnect
 from dlmtrace.streams.analysis import Analysis
 from dlmtrace.streams.results import Range, Reconnect
+from dlmtrace.transport.ending import LINGER
 from proof.analysed import Pair, analyse
 
 WHOLE = Faults()
 
 RANDOM = hypothesis_settings(
-    max_examples=200,
+    max_examples=185,
     derandomize=True,
     database=None,
     deadline=None,
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-"""The same scenarios in every run; of each dialect, and of any in one cluster: 2,200 in all."""
+"""The same scenarios in every run; of each dialect, and of any in one cluster: 2,220 in all."""
 
-ACCIDENTS_TOLD_APART = ("none",)
+NUMBERED = tuple(name for name in DIALECTS if name != "3.1")
+ACCIDENTS = ("none", "none", "cut", "leave")
+RESTARTS = (*ACCIDENTS, "recreated", "fenced")
 """What scenarios are drawn from; the others are under "Not yet told apart" in docs/simulator.md."""
+
+CLUSTERS = [
+    *(((name,), RESTARTS) for name in NUMBERED),
+    (NUMBERED, RESTARTS),
+    (("3.1",), ACCIDENTS),
+    (tuple(DIALECTS), ACCIDENTS),
+]
+"""Dialects, and what befalls nodes that speak them."""
 
 
 def numbers(ranges: list[Range]) -> set[int]:
     """All numbers of ranges, which may go over the wrap."""
     return {number % MODULUS for low, high in ranges for number in range(low, low + (high - low) % MODULUS + 1)}
+
+
+def has_holes(outcome: Outcome) -> bool:
+    """Did bytes never pass the capture point, although later ones of their connection did?"""
+    return any(connection.holes for connection in outcome.connections)
+
+
+def goes_on_after_a_reset(outcome: Outcome) -> bool:
+    """Did a connection go on after a RST and a silence that tells the analysis that it is over?"""
+    alive: dict[int, int] = {}
+    reset: set[int] = set()
+    for time, segment in outcome.network.captured:
+        index = segment.connection.index
+        if index in reset and (segment.payload or segment.flags & SYN) and time - alive[index] >= LINGER:
+            return True
+        if not segment.flags & RST or index not in reset:
+            alive[index] = time
+        if segment.flags & RST:
+            reset.add(index)
+    return False
 
 
 def resent(analysis: Analysis, pair: Pair) -> set[int]:
@@ -52,15 +84,21 @@ def resent(analysis: Analysis, pair: Pair) -> set[int]:
 
 
 def assert_frames_agree(outcome: Outcome, analysis: Analysis) -> None:
-    """Delivered and resent numbers of every stream and epoch; the capture may end before it shows what came."""
+    """Sent, delivered and resent numbers of every stream and epoch; the capture may not show what came.
+
+    Numbers given out and not delivered are lost, those that were never sent among them.
+    """
     analysed = {(stream.sender, stream.receiver): stream for stream in analysis.streams}
     for pair, stream in outcome.streams.items():
         truth = [epoch for epoch in stream.epochs if epoch.sent()]
         if not truth:
             continue
         for epoch, told in zip(truth, analysed[pair].epochs, strict=True):
+            sent = numbers([(told.seq_first, told.seq_last)]) - numbers(told.missing)
+            assert sent == set(epoch.sent())
             delivered = numbers(told.delivered_ranges)
-            assert set(epoch.delivered()) <= delivered <= {*epoch.delivered(), *epoch.undecided()}
+            undecided = set(epoch.undecided())
+            assert set(epoch.delivered()) - undecided <= delivered <= set(epoch.delivered()) | undecided
         assert resent(analysis, pair) == {number for epoch in truth for number in epoch.resent()}
 
 
@@ -94,16 +132,21 @@ def assert_verdict_agrees(truth: TrueReconnect, record: Reconnect) -> None:
     """The verdict is the true one, or what the packets alone allow."""
     assert record.verdict in {truth.verdict} | truth.also, (truth, record)
     assert not (record.verdict == "safe" and truth.lost), (truth, record)
+    if record.verdict == truth.verdict == "unsafe" and truth.epoch >= 0:
+        assert numbers(record.lost) == set(truth.lost), (truth, record)
 
 
-@pytest.mark.parametrize("dialects", [(name,) for name in DIALECTS] + [tuple(DIALECTS)], ids=str)
-def test_the_analysis_agrees_with_the_truth(dialects: tuple[str, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("dialects", "accidents"), CLUSTERS, ids=str)
+def test_the_analysis_agrees_with_the_truth(
+    dialects: tuple[str, ...], accidents: tuple[str, ...], tmp_path: Path
+) -> None:
     path = str(tmp_path / "capture.pcap")
 
     @RANDOM
-    @given(scenarios(dialects, 4, ACCIDENTS_TOLD_APART))
+    @given(scenarios(dialects, 4, accidents))
     def agree(scenario: Scenario) -> None:
         outcome = run(scenario)
+        assume(not has_holes(outcome) and not goes_on_after_a_reset(outcome))
         outcome.write(path)
         analysis = analyse([path])
         assert_frames_agree(outcome, analysis)

@@ -1,0 +1,65 @@
+"""What a capture leaves open about frames and restarts, in scenarios worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from dlmtrace.simulate.scenario import MILLISECOND, SECOND, Crash, Cut, Leave, RecreateComm, Reset, Send
+from simulate.test_scenarios import US, T, first, of, play
+
+
+@pytest.mark.parametrize(("silence", "undecided"), [(150, [0]), (250, [])])
+def test_tcp_must_be_silent_for_long_before_a_reset_shows_that_a_frame_never_came(
+    silence: int, undecided: list[int]
+) -> None:
+    """Node 2 is cut off when the message passes; TCP would acknowledge within 200 ms."""
+    outcome = play(
+        "6.3",
+        Cut(T, 2, SECOND),
+        Send(T, 1, 2, 1),
+        Reset(T + silence * MILLISECOND, (1, 2)),
+        until=T + 300 * MILLISECOND,
+    )
+    (epoch,) = outcome.streams[1, 2].epochs
+    assert (epoch.sent(), epoch.delivered(), epoch.undecided()) == ([0], [], undecided)
+
+
+@pytest.mark.parametrize(("lived", "undecided"), [(300, [0]), (2_000, [])])
+def test_a_node_that_crashes_may_have_taken_what_it_did_not_acknowledge(lived: int, undecided: list[int]) -> None:
+    """The message comes after 200 µs, and is acknowledged 500 µs later."""
+    outcome = play("6.5", Send(T, 1, 2, 1), Crash(T + lived * US, 2, T + 9 * SECOND), until=T + SECOND)
+    (epoch,) = outcome.streams[1, 2].epochs
+    assert (epoch.sent(), epoch.delivered(), epoch.undecided()) == ([0], [0], undecided)
+
+
+def test_a_copy_of_the_fin_that_comes_when_the_record_was_reset_is_nothing_that_started_again() -> None:
+    """Two RSTs leave node 2 with a copy of its FIN behind the FIN; node 1 has finished with the first."""
+    outcome = play(
+        "6.6",
+        Send(T, 1, 2, 31, burst=31),
+        Reset(T + 25 * MILLISECOND, (1, 2)),
+        Reset(T + 50 * MILLISECOND, (1, 2), reaches=(1,)),
+        Leave(SECOND, 1),
+        until=3 * SECOND,
+    )
+    assert {epoch.ended_by for stream in outcome.streams.values() for epoch in stream.epochs} == {"fin"}
+    assert {entry.verdict for entry in outcome.reconnects} == {"safe"}
+    assert any(len(frame.transmissions) > 1 for frame in outcome.streams[2, 1].epochs[0].frames[-1:])
+
+
+@pytest.mark.parametrize(
+    ("dialect", "back", "also"),
+    [
+        ("6.5", 0, {"inconclusive"}),  # node 2 sends nothing, and an ACK only after 257 frames
+        ("6.5", 1, set()),  # its own numbers start again, too
+        ("6.3", 0, set()),  # it acknowledges the new 0 with 1, and had acknowledged more
+    ],
+)
+def test_what_shows_that_both_records_started_again(dialect: str, back: int, also: set[str]) -> None:
+    """The comm is made anew between 3 messages and 1."""
+    steps = [Send(T, 1, 2, 3), RecreateComm(T + SECOND, (1, 2)), Send(T + 2 * SECOND, 1, 2, 1)]
+    steps += [Send(T, 2, 1, back), Send(T + 2 * SECOND, 2, 1, back)]
+    outcome = play(dialect, *steps, until=T + 3 * SECOND)
+    (reconnect,) = of(outcome, 1, 2)
+    assert first(dialect) == 0
+    assert (reconnect.verdict, reconnect.also) == ("reset", also)
