@@ -42,7 +42,8 @@ def doubt(log: Log, connections: list[ConnectionTruth], settings: Settings) -> N
 def _may_be_older(stream: Stream) -> bool:
     """Whether it may be older than the capture: its first number never passed, so that its numbers may begin anywhere,
     and the few ACKs that passed confirm nothing, as those do that were under way when a capture begins."""
-    frames, acks = stream.epochs[0].frames, stream.acknowledgements
+    epoch = stream.epochs[0]
+    frames, acks = epoch.frames, [ack for ack in stream.acknowledgements if ack.epoch in (None, epoch)]
     return len(acks) < EQUAL_ACKS and not frames[0].seen and all(frame.confirmed is None for frame in frames)
 
 

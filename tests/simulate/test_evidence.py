@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from dlmtrace.simulate.scenario import MILLISECOND, SECOND, Crash, Cut, Leave, RecreateComm, Reset, Send
+from dlmtrace.simulate.scenario import (
+    MILLISECOND,
+    SECOND,
+    Crash,
+    Cut,
+    Leave,
+    LoseCopies,
+    RecreateComm,
+    Reset,
+    Scenario,
+    Send,
+    run,
+)
 from simulate.test_scenarios import US, T, first, of, play
 
 
@@ -63,3 +75,14 @@ def test_what_shows_that_both_records_started_again(dialect: str, back: int, als
     (reconnect,) = of(outcome, 1, 2)
     assert first(dialect) == 0
     assert (reconnect.verdict, reconnect.also) == ("reset", also)
+
+
+def test_acks_of_new_numbers_say_nothing_of_a_stream_that_may_be_older_than_the_capture() -> None:
+    """Message 0 is thrown away before it passes, 1 passes; then the comm is made anew, where 5.14 confirms each."""
+    steps = (LoseCopies(T, 1, 2), Reset(T, (1, 2)), Send(T + MILLISECOND, 1, 2, 1), Send(2 * T, 1, 2, 1))
+    outcome = run(
+        Scenario({1: "6.2", 2: "5.14"}, (*steps, RecreateComm(3 * T, (1, 2)), Send(4 * T, 1, 2, 4, every=MILLISECOND)))
+    )
+    old, new = outcome.streams[1, 2].epochs
+    assert (old.sent(), old.delivered(), old.undecided()) == ([1], [], [1])
+    assert (new.delivered(), new.undecided()) == ([0, 1, 2, 3], [])
