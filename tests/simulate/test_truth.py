@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, assume, given
 from hypothesis import settings as hypothesis_settings
 
 from dlmtrace.pipeline import Trace
-from dlmtrace.simulate.scenario import MILLISECOND, Cut, LoseCopies, Outcome, Reset, Scenario, Send, run
+from dlmtrace.simulate.scenario import MILLISECOND, Cut, LoseCopies, Outcome, Reset, Scenario, Send, Settings, run
 from dlmtrace.wire.enums import Command
 from simulate.scenario_strategies import scenarios
 
@@ -79,3 +79,20 @@ def test_numbers_that_begin_behind_one_that_came_later() -> None:
     steps = (*hole, Reset(3 * at, (1, 2)), Send(4 * at, 1, 2, 1))
     (epoch,) = run(Scenario({1: "6.2", 2: "6.2"}, steps)).streams[1, 2].epochs
     assert (epoch.sent(), epoch.delivered(), epoch.undecided()) == ([0, 1, 2, 3], [0, 1, 2, 3], [])
+
+
+def test_what_a_reset_overtook() -> None:
+    """It passed the capture point before the RST: nothing shows that its receiver's socket was dead when it came."""
+    at = 100 * MILLISECOND
+    steps = (Send(at, 1, 2, 1), Reset(at + MILLISECOND, (1, 2), carrying=1))
+    settings = Settings(jitter=MILLISECOND, work_delay=1)
+    overtaken = 0
+    for seed in range(40):
+        outcome = run(Scenario({1: "v3", 2: "v3"}, steps, until=at + 5 * MILLISECOND, seed=seed, settings=settings))
+        (epoch,) = outcome.streams[1, 2].epochs
+        (message,) = epoch.frames
+        if message.delivered is None and message.transmissions[0].seen is not None:
+            before = message.transmissions[0].seen < at + MILLISECOND
+            assert epoch.undecided() == ([0] if before else [])
+            overtaken += before
+    assert overtaken
