@@ -297,8 +297,7 @@ class Tracker:
 
     def _resume(self, death: Death, low: int, upto: int, arrival: Arrival, start: int) -> None:
         record = begin(self._numbers, self.stream, death, arrival)
-        index = death.connection.index
-        carriers = {2 * index, 2 * index + 1} & self.ends.keys()
+        carriers = [carrier for carrier in self.ends if carrier >> 1 == death.connection.index]
         uncertain = any(map(self.pair.lost_anything, carriers)) or self.pair.lost_between(arrival.carrier, 0, start)
         self.judgement.judge(self._expectation, next_began=True)
         sent = None if self.numbering is None else self.numbering.next
@@ -353,8 +352,9 @@ class Tracker:
         old = back > numbering.next - numbering.expectation.confirmed + OLD
         if back > 0 and (old or same(arrival.number) is False) and self._begin_hidden(arrival, connection):
             return True  # the capture lost number 0
-        at_first = arrival.number < numbering.first == numbering.expectation.confirmed and not self.polled
-        left_out = at_first or arrival.number in numbering.missing  # the latter behind a wrap
+        at_first = arrival.number < numbering.first == numbering.expectation.confirmed
+        over_wrap = 0 < arrival.number - numbering.next <= FAR
+        left_out = ((at_first or over_wrap) and not self.polled) or arrival.number in numbering.missing
         if number == 0 and numbering.next > 0 and not left_out:
             if numbering.closed:
                 return True

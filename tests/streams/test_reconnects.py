@@ -275,3 +275,17 @@ def test_a_frame_of_3_1_that_was_sent_in_part(script: Script, acknowledge: bool,
     new.send(script.one, message)
     (record,) = script.analysis().reconnects
     assert (record.verdict, record.lost_frames) == (verdict, frames_hit)
+
+
+def test_number_0_behind_numbers_that_were_left_out_before_the_wrap(script: Script) -> None:
+    last = 2**32 - 1
+    old = script.meet()
+    old.send(script.one, frames(last - 2))
+    old.send(script.two, ack(last - 1, sender=2))
+    old.reset(by=script.two)
+    new = script.network.connect(script.one, script.two)
+    new.send(script.one, frames(0, 1))  # queued when the connection broke: they go out first
+    new.send(script.one, frames(last - 1, last, 0, 1))
+    new.send(script.two, ack(2, sender=2))
+    epoch = script.epoch()
+    assert (epoch.seq_first, epoch.seq_last, epoch.delivered_ranges) == (last - 2, 1, [(last - 2, 1)])
