@@ -73,16 +73,19 @@ def _pair_steps(nodes: tuple[int, int]) -> list[st.SearchStrategy[Step]]:
 
 @st.composite
 def reset_scenarios(draw: st.DrawFn, dialects: tuple[str, ...]) -> Scenario:
-    """Two nodes, messages both ways, any schedule of resets; then quiet, one last message, quiet, one last reset.
+    """Two nodes, messages both ways, any schedule of resets; then quiet, one last message, quiet, and a last reset of
+    each node's sending connection.
 
-    The last reset finds no copies under way: a reset in the midst of repeats can leave a hole until the next one.
+    These find no copies under way: a reset in the midst of repeats can leave a hole until the next one.  One reset of
+    both connections is two errors; the second finds the copies of the first, where there are more than a page of them.
     """
     nodes = {1: draw(st.sampled_from(dialects)), 2: draw(st.sampled_from(dialects))}
     steps = draw(st.lists(st.one_of(_pair_steps((1, 2))), min_size=2, max_size=10))
     last: tuple[Step, ...] = (
         Send(6 * SECOND, 1, 2, 1),
         Send(6 * SECOND, 2, 1, 1),
-        Reset(8 * SECOND, (1, 2)),
+        Reset(8 * SECOND, (1, 2), carrying=1),
+        Reset(9 * SECOND, (1, 2), carrying=2),
         Send(10 * SECOND, 1, 2, 1),
         Send(10 * SECOND, 2, 1, 1),
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, assume, given
 from hypothesis import settings as hypothesis_settings
 
 from dlmtrace.simulate.dialects import DIALECTS
-from dlmtrace.simulate.scenario import Crash, Scenario, Send, run
+from dlmtrace.simulate.scenario import MILLISECOND, SECOND, Crash, LoseCopies, Reset, Scenario, Send, Settings, run
 from simulate.same_draws import same_draws
 from simulate.scenario_strategies import MERGED, reset_scenarios, scenarios
 
@@ -40,6 +41,28 @@ def test_merged_kernels_deliver_every_message_once_and_in_order_whatever_is_rese
         assert outcome.streams[sender, receiver].epochs[0].lost() == []
     for entry in outcome.reconnects:  # a reset in the midst of repeats may leave a hole until the next one
         assert entry.verdict in ("safe", "inconclusive") or entry.repaired_by is not None
+
+
+@pytest.mark.parametrize(("apart", "repaired"), [(20_000, False), (SECOND, True)])
+def test_a_backlog_is_repaired_by_one_error_at_a_time(apart: int, repaired: bool) -> None:
+    """80 messages wait behind a hole.  The error of one connection has them repeated on the other one; when that breaks
+    too with a page half sent, its copies are queued behind those that wait, and come too late."""
+    at = 100 * MILLISECOND
+    steps = (
+        Send(at, 1, 2, 40, burst=40),
+        LoseCopies(2 * at, 1, 2),
+        Send(2 * at, 1, 2, 1),
+        Reset(2 * at + 50_000, (1, 2), carrying=1),
+        Send(3 * at, 1, 2, 80, burst=80),
+        Reset(4 * at, (1, 2), carrying=2),
+        Reset(4 * at + apart, (1, 2), carrying=1),
+        Send(4 * SECOND, 1, 2, 3),
+    )
+    outcome = run(Scenario({1: "6.2", 2: "6.2"}, steps, 6 * SECOND, settings=Settings(work_delay=1, send_buffer=1000)))
+    received = outcome.received(2, 1)
+    assert received == list(range(len(received)))
+    assert (len(received) == 124) == repaired
+    assert bool(outcome.streams[1, 2].epochs[0].lost()) != repaired
 
 
 @hypothesis_settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
