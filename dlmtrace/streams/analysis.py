@@ -229,8 +229,10 @@ class Analysis:
         if runs:
             plain = PlainRuns(runs, batch)
             chosen = [index for index in range(len(candidates)) if plain.plain[2 * index : 2 * index + 2].all()]
+            polls = np.flatnonzero((batch.header["h_cmd"] == Command.RCOM) & (batch.type == RecoveryType.STATUS))
+            last_polls = dict(zip(batch.ends.number.tolist(), batch.ends.last_among(polls).tolist(), strict=True))
             for index in chosen:
-                self._remember(candidates[index], batch)
+                self._remember(candidates[index], batch, last_polls)
             bare = [rows.bare for index in chosen for _, rows in candidates[index] if len(rows.bare)]
             if bare:
                 self._see_recovery(batch, np.concatenate(bare))
@@ -253,14 +255,16 @@ class Analysis:
         for _, each in both:
             each.drop_before(begin)
 
-    def _remember(self, both: _Both, batch: FrameBatch) -> None:
-        """What is kept of a plain pair's rows beside its numbers."""
+    def _remember(self, both: _Both, batch: FrameBatch, last_polls: dict[int, int]) -> None:
+        """What is kept of a plain pair's rows beside its numbers; ``last_polls`` are rows by the end that sent them."""
         numbered = any(directed.tracker.numbering is not None for directed, _ in both)
-        for directed, rows in both:
-            recovery = rows.bare[batch.command[rows.bare] == Command.RCOM]
-            polls = recovery[batch.type[recovery] == RecoveryType.STATUS] if len(recovery) else recovery
-            if len(rows.numbered) or len(polls):
-                directed.tracker.polled = bool(len(polls)) and polls[-1] > rows.numbered[-1:].max(initial=-1)
+        for (directed, rows), (back, _) in zip(both, both[::-1], strict=True):
+            poll = last_polls.get(rows.carrier, -1)
+            polled = len(rows.bare) > 0 and poll >= rows.bare[0]
+            if polled:
+                back.tracker.judgement.poll(int(batch.frames["time"][poll]))
+            if polled or len(rows.numbered):
+                directed.tracker.polled = bool(polled and (not len(rows.numbered) or poll > rows.numbered[-1]))
             if directed.tracker.numbering is not None and len(rows.numbered):
                 directed.copies.add_run(directed.tracker.numbering.next, rows.numbered)
             if len(rows.bare) and not numbered:
