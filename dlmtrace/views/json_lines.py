@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dlmtrace.views.times import SECOND
+
 Characters = npt.NDArray[np.uint8]
 """Text of many lines: a row each, of ASCII and NUL."""
-
-SECOND = 1_000_000_000
 
 _CHUNK = 10_000
 """Numbers become text four digits at a time."""
@@ -54,8 +54,10 @@ def decimal(values: npt.NDArray[np.integer[Any]]) -> Characters:
             chunk[rest == 0] = _NOTHING
         chunks.append(_CHARACTERS[chunk])
         rest = higher
-    text = np.stack(chunks[::-1], axis=1).view(np.uint8)
-    return np.concatenate((np.where(negative, ord("-"), 0).astype(np.uint8)[:, None], text), axis=1) if signed else text
+    digits = np.stack(chunks[::-1], axis=1).view(np.uint8)
+    if not signed:
+        return digits
+    return side_by_side(len(digits), [np.where(negative, ord("-"), 0)[:, None].astype(np.uint8), digits])
 
 
 def hexadecimal(buffer: Characters, start: npt.NDArray[np.int64], stop: npt.NDArray[np.int64]) -> Characters:
@@ -76,12 +78,12 @@ def hexadecimal(buffer: Characters, start: npt.NDArray[np.int64], stop: npt.NDAr
 def moments(times: npt.NDArray[np.int64]) -> Characters:
     """Times (ns since 1970) in UTC as JSON: ISO 8601 with nanoseconds, in quotes."""
     seconds, place = np.unique(times // SECOND, return_inverse=True)
-    days = column(np.datetime_as_string(seconds.astype("M8[s]")).tolist())
+    days = padded(np.datetime_as_string(seconds.astype("M8[s]")).tolist())
     digits = decimal(times % SECOND + SECOND)[:, -9:]  # a digit more, so that there are zeros in front
     return side_by_side(len(times), ['"', days[place], ".", digits, 'Z"'])
 
 
-def column(texts: Sequence[str]) -> Characters:
+def padded(texts: Sequence[str]) -> Characters:
     """Texts of ASCII, one for each line."""
     rows = np.array(texts, "S")
     return rows.view(np.uint8).reshape(len(texts), rows.itemsize)
@@ -128,11 +130,11 @@ class JsonLines:
         if (numbers == numbers[0]).all():
             self.literal(f'"{key}":{texts[numbers[0]]},')
         else:
-            self.column(key, column(texts)[numbers])
+            self.column(key, padded(texts)[numbers])
 
     def pieces(self, texts: Sequence[str], numbers: npt.NDArray[np.integer[Any]]) -> None:
         """Several keys with their values, one of ``texts`` by number: JSON that ends with a comma."""
-        self._pieces.append(column(texts)[numbers])
+        self._pieces.append(padded(texts)[numbers])
 
     def integers(self, key: str, values: npt.NDArray[Any], absent: int | None = None) -> None:
         """A key with numbers, null for the number ``absent``.
@@ -145,12 +147,12 @@ class JsonLines:
             self.literal(f'"{key}":null,' if number == absent else f'"{key}":{quote}{number}{quote},')
             return
         self.literal(f'"{key}":{quote}')
-        text = decimal(values)
-        if absent is not None and (none := values == absent).any():
-            text = np.pad(text, ((0, 0), (max(4 - text.shape[1], 0), 0)))
-            text[none] = 0
-            text[none, :4] = NULL
-        self._pieces.append(text)
+        digits = decimal(values)  # four characters at least
+        if absent is not None:
+            none = values == absent
+            digits[none] = 0
+            digits[none, : len(NULL)] = NULL
+        self._pieces.append(digits)
         self.literal(f"{quote},")
 
     def moments(self, key: str, times: npt.NDArray[np.int64]) -> None:

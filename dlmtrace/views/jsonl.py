@@ -55,11 +55,6 @@ _LONGEST = 512
 
 _TAILS = ("m_name", "m_lvb", "m_other")
 """What the bytes behind the fixed part of a message are."""
-_TAIL_OF = np.array(
-    [0 if number in NAMED else 1 if number in VALUED else 2 for number in range(max(NAMED | VALUED) + 2)]
-)
-"""Which of them, by m_type; the last is that of all others."""
-
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -146,9 +141,9 @@ def _structures_by_shape(columns: FrameColumns) -> list[tuple[Int, Characters]]:
         alone = plain & (columns.reach == 0) & (columns.command == (Command.FIN if carried else Command.ACK))
         shapes = [(alone, _fill_nothing)]
         message = plain & columns.batch.is_message[columns.rows]
-        tails = _TAIL_OF[np.minimum(columns.type, len(_TAIL_OF) - 1)]
-        for number, key in enumerate(_TAILS):
-            shapes.append((message & (tails == number), partial(_fill_message, key)))
+        named, valued = (message & np.isin(columns.type, tuple(types)) for types in (NAMED, VALUED))
+        for key, frames in zip(_TAILS, (named, valued, message & ~named & ~valued), strict=True):
+            shapes.append((frames, partial(_fill_message, key)))
         recovery = plain & columns.batch.is_recovery[columns.rows]
         for number, payload in _PAYLOADS.items():
             size = 0 if payload.fixed is None else payload.fixed.itemsize

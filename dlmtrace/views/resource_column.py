@@ -7,16 +7,14 @@ import json
 import numpy as np
 import numpy.typing as npt
 
-from dlmtrace.views.json_lines import NULL, Characters, column, side_by_side
+from dlmtrace.views.json_lines import NULL, Characters, padded, side_by_side
 from dlmtrace.views.texts import RESOURCES, Texts
-from dlmtrace.wire.names import GLOCK_NAME
+from dlmtrace.wire.names import GLOCK_NAME, GLOCK_TYPE
 
 Int = npt.NDArray[np.int64]
 
 _QUOTED: Texts[str] = Texts(json.encoder.encode_basestring_ascii)
 _WIDTH = len('"glock 2/0123456789abcdef"')
-_TYPE = 8
-"""Columns of a glock's type, right-aligned in front of its number."""
 
 
 def resources(buffer: Characters, start: Int, stop: Int) -> Characters:
@@ -34,7 +32,7 @@ def resources(buffer: Characters, start: Int, stop: Int) -> Characters:
     if not len(others):
         return text
     spans = zip(start[others].tolist(), stop[others].tolist(), strict=True)
-    written = column([_QUOTED[RESOURCES[buffer[a:b].tobytes()]] for a, b in spans])
+    written = padded([_QUOTED[RESOURCES[buffer[a:b].tobytes()]] for a, b in spans])
     text = np.pad(text, ((0, 0), (0, max(written.shape[1] - text.shape[1], 0))))
     text[others] = 0
     text[others, : written.shape[1]] = written
@@ -46,17 +44,17 @@ def _are_usual(names: Characters) -> npt.NDArray[np.bool_]:
     space = names == ord(" ")
     decimal = (names >= ord("0")) & (names <= ord("9"))
     digit = decimal | ((names >= ord("a")) & (names <= ord("f")))
-    usual: npt.NDArray[np.bool_] = space[:, : _TYPE - 1].all(axis=1) & decimal[:, _TYPE - 1]
-    usual &= digit[:, -1] & (space | digit)[:, _TYPE:].all(axis=1)
-    usual &= ~(digit[:, _TYPE:-1] & space[:, _TYPE + 1 :]).any(axis=1)
+    usual: npt.NDArray[np.bool_] = space[:, : GLOCK_TYPE - 1].all(axis=1) & decimal[:, GLOCK_TYPE - 1]
+    usual &= digit[:, -1] & (space | digit)[:, GLOCK_TYPE:].all(axis=1)
+    usual &= ~(digit[:, GLOCK_TYPE:-1] & space[:, GLOCK_TYPE + 1 :]).any(axis=1)
     return usual
 
 
 def _glocks(names: Characters) -> Characters:
     """Text of such names, without spaces and leading zeros."""
-    number = names[:, _TYPE:].copy()
+    number = names[:, GLOCK_TYPE:].copy()
     leading = np.logical_and.accumulate((number == ord(" ")) | (number == ord("0")), axis=1)
     leading[:, -1] = False
     number[leading] = 0
 
-    return side_by_side(len(names), ['"glock ', names[:, _TYPE - 1 : _TYPE], "/", number, '"'])
+    return side_by_side(len(names), ['"glock ', names[:, GLOCK_TYPE - 1 : GLOCK_TYPE], "/", number, '"'])

@@ -35,8 +35,8 @@ def _harmless(letter: str) -> str:
     return letter if letter.isprintable() else letter.encode("unicode_escape").decode()
 
 
-GLOCK_NAME = 24
-"""Bytes of a name that GFS2 gives: lock type and number (fs/gfs2/lock_dlm.c)."""
+GLOCK_TYPE, GLOCK_NAME = 8, 24
+"""Columns of the lock type in a name that GFS2 gives, and of all of it: the number follows (fs/gfs2/lock_dlm.c)."""
 
 _RIGHT_ALIGNED = re.compile(rb" *([0-9a-f]+)").fullmatch
 
@@ -44,11 +44,12 @@ _RIGHT_ALIGNED = re.compile(rb" *([0-9a-f]+)").fullmatch
 def resource_text(name: bytes) -> str:
     """Resource name as people know it: ``glock 2/17`` for GFS2 (type/number as in its debugfs glocks), else escaped.
 
-    GFS2 writes lock type and number in hexadecimal, right-aligned in 8 and 16 columns (fs/gfs2/lock_dlm.c).
+    GFS2 writes lock type and number in hexadecimal, right-aligned in columns of their own.
     """
-    if len(name) == GLOCK_NAME and (glock := _RIGHT_ALIGNED(name, 0, 8)) and (number := _RIGHT_ALIGNED(name, 8)):
-        return f"glock {int(glock[1], 16)}/{number[1].lstrip(b'0').decode() or 0}"
-    return escape(name)
+    kind, number = _RIGHT_ALIGNED(name, 0, GLOCK_TYPE), _RIGHT_ALIGNED(name, GLOCK_TYPE)
+    if len(name) != GLOCK_NAME or kind is None or number is None:
+        return escape(name)
+    return f"glock {int(kind[1], 16)}/{number[1].lstrip(b'0').decode() or 0}"
 
 
 def jhash(name: bytes) -> int:
