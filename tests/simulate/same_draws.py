@@ -4,7 +4,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from unittest import mock
 
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.internal.conjecture import providers
+
+
+def same_examples(count: int) -> settings:
+    """So many examples, the first that are drawn; one that fails is told as it was drawn."""
+    return settings(
+        max_examples=count,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
 
 
 @contextmanager
