@@ -52,7 +52,7 @@ class Fates:
         self._arrivals[key] = arrival
         if not tracker.took_new and tracker.numbering is not None and arrival.number < tracker.numbering.next:
             self._resent.add(key)
-        if tracker.keeps_early and arrival.number > arrival.expected:
+        if tracker.acknowledgements.keeps_early and arrival.number > arrival.expected:
             self._early.add(key)
 
     def note(self, arrival: Arrival) -> None:

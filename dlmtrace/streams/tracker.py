@@ -13,21 +13,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Literal
 
+from dlmtrace.streams.acknowledgements import FAR, Acknowledgements
 from dlmtrace.streams.numbering import Numbering
 from dlmtrace.streams.numbers import MASK, unwrap
 from dlmtrace.streams.pair import REMEMBERED, Death, Pair
 from dlmtrace.streams.receiver import Arrival, Expectation
 from dlmtrace.streams.reconnecting import Judgement, Resumption, begin
 from dlmtrace.streams.reporter import Reporter, span
-from dlmtrace.streams.resends import ERROR_REACH, FAST_ACKS, Resends
+from dlmtrace.streams.resends import FAST_ACKS, Resends
 from dlmtrace.streams.resets import Resets
 from dlmtrace.streams.results import Dialect, Epoch, Finding, Reconnect, Stream
 from dlmtrace.streams.silence import NO_CONNECTION, Silence
 from dlmtrace.streams.timeline import Timeline
 from dlmtrace.transport.connections import Connection
-
-FAR = 65_536
-"""Numbers further ahead than this are no gap but nonsense (SEQ210)."""
 
 RESEND_REACH = 4096
 """Numbers further back than this are not sent again but begin a new epoch whose start was not captured."""
@@ -53,8 +51,6 @@ class Tracker:
         decided: Callable[[Reconnect], None],
     ) -> None:
         self.stream, self.pair = stream, pair
-        self.learns_dialect = dialect == "auto"
-        self.keeps_early = dialect == "v3"  # does the receiver queue frames of the future?
         self._numbers = numbers
         self.peer: Tracker | None = None  # the other direction
         self.numbering: Numbering | None = None
@@ -70,6 +66,9 @@ class Tracker:
         self.left: tuple[int, int, int, Arrival] | None = None  # connection left while alive: U, first frame elsewhere
         self.stopped: tuple[Death, int] | None = None  # of the last frame's connection, and the low end of U then
         self.timeline = Timeline()
+        self.acknowledgements = Acknowledgements(
+            self.reporter, pair, self.judgement, self.resets, self.silence, self.timeline, self.ends, dialect
+        )
         self.took_new = False  # was the last frame the first of its number?
         self.polled = False  # did the sender poll, as a node does that comes back, since its last new number?
         self.doubled = False  # and did number 0 come again since?
@@ -98,7 +97,8 @@ class Tracker:
             return  # of the epoch before: it waited behind a hole
         arrival.number = unwrap(number, numbering.next)
         if numbering.ahead is not None and arrival.number >= numbering.next:
-            self._settle_ahead(*numbering.ahead, arrival, start)
+            running = arrival.carrier == self.carrier and not self._hidden(arrival.carrier, start)
+            self.acknowledgements.settle(arrival, numbering, running)
         if arrival.number != numbering.next:
             if self._starts_again(number, arrival, connection, numbering, same):
                 numbering = self._restart(number, arrival)
@@ -136,7 +136,7 @@ class Tracker:
     def _begin(self, number: int, arrival: Arrival) -> Numbering:
         result = Epoch(number, number)
         self.stream.epochs.append(result)
-        expectation = Expectation(number, self.keeps_early, self.revised)
+        expectation = Expectation(number, self.acknowledgements.keeps_early, self.revised)
         self.numbering = Numbering(number, number, expectation, result, arrival.ordinal, since_ack=number)
         return self.numbering
 
@@ -199,84 +199,12 @@ class Tracker:
         last = self.ends.get(carrier, 0)  # behind `start` where a part of the last frame is missing, too (SCTP)
         return last > start or self.pair.lost_between(carrier, last, start)
 
-    # The receiver.
-
     def acknowledge(self, number: int, arrival: Arrival) -> None:
         """A DLM_ACK of the receiver."""
-        numbering = self.numbering
-        if numbering is None:
+        if self.numbering is None:
             self._begin(number, arrival).result.confirmed_to = number
-            return
-        expectation = numbering.expectation
-        self.resets.acknowledge(number, numbering)
-        unwrapped = unwrap(number, expectation.confirmed)
-        if unwrapped > numbering.next:
-            self._beyond(unwrapped, arrival, numbering)
-            return
-        if unwrapped < numbering.first == expectation.confirmed:
-            if numbering.repeat_ack(unwrapped) == FAST_ACKS:
-                numbering.begin_at(unwrapped)
-            return
-        if unwrapped < expectation.confirmed:
-            numbering.acks_of_first += unwrapped == numbering.first
-            if numbering.acks_of_first == FAST_ACKS:
-                self.judgement.came_back = True  # it waits for the first number, and keeps saying so (v3)
-            near_end = self.pair.last_error is not None and arrival.time - self.pair.last_error <= ERROR_REACH
-            if not near_end:
-                text = f"ACK {number} after ACK {expectation.confirmed & MASK}"
-                self.reporter.find("ACK302", arrival, text, unwrapped, unwrapped)
-            return
-        numbering.acks_of_first = 0
-        if numbering.repeat_ack(unwrapped) == FAST_ACKS:
-            numbering.note_repeated_acks(1, unwrapped, arrival)
-        if unwrapped > expectation.confirmed:
-            where = (arrival.carrier >> 1, arrival.time, arrival.packet)
-            self.timeline.note("confirmed", expectation.confirmed, unwrapped - 1, *where)
-        learns = self.learns_dialect and numbering.stall is not None and expectation.kept_early(unwrapped)
-        if learns and not any(map(self.pair.lost_anything, self.ends)):
-            self.keeps_early = expectation.keeps_early = True
-        self.silence.hear(numbering, expectation.expected)
-        self.judgement.suspect(expectation)
-        if numbering.missing.within(expectation.confirmed, unwrapped - 1):
-            self.pair.lose_until(arrival.time)
-        expectation.acknowledge(unwrapped)
-        numbering.result.confirmed_to = number
-        numbering.since_ack = expectation.expected
-        numbering.ack_time = arrival.time
-        self.judgement.acknowledge()
-        self.silence.go_on(numbering, arrival.time)
-        self.judgement.judge(self._expectation)
-
-    def _beyond(self, number: int, arrival: Arrival, numbering: Numbering) -> None:
-        """An ACK of a number that was never seen: was it lost by the capture, or never sent?  The next frame tells."""
-        lossy = not self.ends or any(map(self.pair.lost_anything, self.ends))
-        if lossy and number - numbering.next <= FAR:
-            self._lose_until(number, arrival, numbering)
-            self.judgement.judge(self._expectation)
-        elif numbering.ahead is None or number > numbering.ahead[0]:
-            numbering.ahead = number, arrival if numbering.ahead is None else numbering.ahead[1]
-
-    def _settle_ahead(self, acknowledged: int, ack: Arrival, arrival: Arrival, start: int) -> None:
-        """A new frame comes after an ACK of numbers that were not seen."""
-        numbering = self.numbering
-        assert numbering is not None
-        numbering.ahead = None
-        if arrival.number >= acknowledged:
-            self._lose_until(acknowledged, ack, numbering)
-            return
-        running = arrival.carrier == self.carrier and arrival.number == numbering.next
-        died = self.pair.last_error is not None and self.pair.last_error >= ack.time - ERROR_REACH
-        if running and not died and not self._hidden(arrival.carrier, start):
-            text = f"ACK {acknowledged & MASK} confirms more than was sent (up to {arrival.number - 1 & MASK})"
-            self.reporter.find("ACK301", ack, text, numbering.next, acknowledged - 1)
-        elif acknowledged - numbering.next <= FAR:
-            self._lose_until(acknowledged, ack, numbering)
-
-    def _lose_until(self, number: int, ack: Arrival, numbering: Numbering) -> None:
-        """Frames before ``number`` passed unseen before ``ack``, and others may have passed with them."""
-        self.pair.lose_until(ack.time)
-        self.judgement.suspect(numbering.expectation)
-        numbering.lose_until(number)
+        else:
+            self.acknowledgements.take(number, arrival, self.numbering)
 
     # Connections.
 
@@ -393,7 +321,7 @@ class Tracker:
         assert numbering is not None
         self.resends.settle()
         if numbering.ahead is not None:
-            self._lose_until(*numbering.ahead, numbering)
+            self.acknowledgements.lose_until(*numbering.ahead, numbering)
         if numbering.first_repeated_ack is not None:
             number, arrival = numbering.first_repeated_ack
             text = f"{numbering.repeated_acks} numbers were acknowledged {FAST_ACKS} times in a row or more"
@@ -438,7 +366,7 @@ class Tracker:
             self.judgement.pending
             or self.resets.waiting
             or self.left
-            or self.keeps_early
+            or self.acknowledgements.keeps_early
             or (self.peer is not None and self.peer.resets.waiting)
             or (numbering is not None and (numbering.stall or numbering.ahead or numbering.fin is not None))
         )
