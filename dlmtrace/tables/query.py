@@ -10,7 +10,7 @@ import re
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -90,8 +90,9 @@ class Database:
         try:
             return done.result()
         except KeyboardInterrupt:
-            self._connection.interrupt()
-            done.exception()
+            while not done.done():
+                self._connection.interrupt()  # one that comes before the query begins is forgotten
+                wait([done], timeout=0.1)
             raise
 
     def _scan(self, table: str, columns: Sequence[str]) -> Iterator[Arrow]:

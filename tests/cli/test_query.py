@@ -1,17 +1,21 @@
 """`dlmtrace query` on real captures: answers, what SQL may not do, and what goes wrong in one line."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from command_result import Result
 from evidence import capture_path
 
+from dlmtrace.pipeline import Trace
 from dlmtrace.tables import query, run
 
 Run = Callable[..., Result]
@@ -131,6 +135,25 @@ def test_interruption_ends_a_long_query() -> None:
     finally:
         command.kill()
         command.communicate()
+
+
+def test_an_interruption_before_the_query_begins_is_not_forgotten() -> None:
+    stopped = []
+
+    def begin_late() -> None:
+        time.sleep(0.3)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.3)
+        try:
+            connection.sql("SELECT sum(a.range * b.range) FROM range(30000) a, range(30000) b").fetchall()
+        except duckdb.InterruptException:
+            stopped.append(True)
+
+    with query.Database(lambda: Trace([CLEAN]), {}, "auto") as database:
+        connection = database._connection
+        with pytest.raises(KeyboardInterrupt):
+            database._interruptible(begin_late)
+    assert stopped == [True]
 
 
 @pytest.mark.parametrize(("name", "library"), [("query", "duckdb"), ("export", "pyarrow")])
