@@ -16,8 +16,6 @@ import numpy.typing as npt
 from dlmtrace.capture.packets import TAIL
 from dlmtrace.framing.frames import FrameBatch
 
-Mask = npt.NDArray[np.bool_]
-
 HELD_BYTES = 32 << 20
 """Bytes of frames that are held back at most (a capture without times cannot say that 200 ms are over)."""
 
@@ -29,28 +27,22 @@ class CaptureOrder:
         self._held: FrameBatch | None = None
 
     def feed(self, batch: FrameBatch, settled: int | None) -> Iterator[FrameBatch]:
-        """What is settled (``Framer.settled``) of this batch and of those before.
-
-        The first batch with something unsettled waits whole.
-        """
+        """What is settled (``Framer.settled``) of this batch and of those before."""
         held, self._held = self._held, None
         if held is not None:
             batch = _joined(held, batch)
         if settled is None or len(batch.buffer) > HELD_BYTES:
             yield batch
-        elif held is None:
-            self._held = batch
-        else:
-            frames, holes, skips = (rows["ordinal"] < settled for rows in (batch.frames, batch.holes, batch.skips))
-            events = [event.ordinal < settled for event in batch.events]
-            self._held = _without_lead(_part(batch, ~frames, ~holes, ~skips, [not each for each in events]))
-            yield _part(batch, frames, holes, skips, events)
-
-
-def _part(batch: FrameBatch, frames: Mask, holes: Mask, skips: Mask, events: list[bool]) -> FrameBatch:
-    """The chosen rows and events of a batch."""
-    chosen = batch.frames[frames], batch.holes[holes], batch.skips[skips]
-    return FrameBatch(batch.buffer, *chosen, list(compress(batch.events, events)), batch.connections)
+            return
+        upto = int(np.searchsorted(batch.frames["ordinal"], settled))
+        holes, skips = batch.holes["ordinal"] < settled, batch.skips["ordinal"] < settled
+        events = [event.ordinal < settled for event in batch.events]
+        kept = (batch.frames[upto:].copy(), batch.holes[~holes], batch.skips[~skips])
+        later = list(compress(batch.events, (not each for each in events)))
+        if later or any(map(len, kept)):
+            self._held = _without_lead(FrameBatch(batch.buffer, *kept, later, batch.connections))
+        ready = (batch.frames[:upto], batch.holes[holes], batch.skips[skips])
+        yield FrameBatch(batch.buffer, *ready, list(compress(batch.events, events)), batch.connections)
 
 
 def _without_lead(batch: FrameBatch) -> FrameBatch:
@@ -71,13 +63,20 @@ def _joined(first: FrameBatch, second: FrameBatch) -> FrameBatch:
     frames, skips = second.frames.copy(), second.skips.copy()
     frames["offset"] += len(first.buffer)
     skips["offset"] += len(first.buffer)
-    frames, skips = _sorted(first.frames, frames), _sorted(first.skips, skips)
-    holes = _sorted(first.holes, second.holes)
+    frames, skips = _merged(first.frames, frames), _sorted(np.concatenate((first.skips, skips)))
+    holes = _sorted(np.concatenate((first.holes, second.holes)))
     events = sorted(first.events + second.events, key=lambda event: event.ordinal)
     buffer = np.concatenate((first.buffer, second.buffer))
     return FrameBatch(buffer, frames, holes, skips, events, first.connections | second.connections)
 
 
-def _sorted(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    rows = np.concatenate((first, second))
+def _merged(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The rows of both by ordinal; each has its own in this order, and few of the second belong before the first's."""
+    if not len(first):
+        return second
+    behind = int(np.searchsorted(second["ordinal"], first["ordinal"][-1], "right"))
+    return np.concatenate((_sorted(np.concatenate((first, second[:behind]))), second[behind:]))
+
+
+def _sorted(rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return rows[np.argsort(rows["ordinal"], kind="stable")]
