@@ -74,7 +74,9 @@ class _Pair:
     connections: dict[int, Connection] = field(default_factory=dict)  # the last ones, by index
 
     def side(self, host: int) -> _Side:
-        return self.sides.setdefault(host, _Side())
+        if host not in self.sides:
+            self.sides[host] = _Side()
+        return self.sides[host]
 
     def moves(self, key: Key, connection: int) -> bool:
         """May the next plain frame of this direction, over this connection, change anything here?"""
