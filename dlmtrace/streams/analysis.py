@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -17,8 +16,8 @@ from dlmtrace.framing.frames import UNFINISHED, WHOLE, FrameBatch
 from dlmtrace.framing.synchronise import STREAM_END
 from dlmtrace.streams.bare import BareTracker
 from dlmtrace.streams.copies import Batches, FirstCopies
+from dlmtrace.streams.directory import Directed, Directory
 from dlmtrace.streams.fates import Fates
-from dlmtrace.streams.nodes import UNKNOWN, NodeTable
 from dlmtrace.streams.numbering import Numbering
 from dlmtrace.streams.pair import Death, Pair
 from dlmtrace.streams.plain import PlainRuns, Run
@@ -40,19 +39,7 @@ FINDING_LIMIT = 1000
 """Findings of one code and stream that are kept one by one."""
 
 
-@dataclass(slots=True)
-class _Directed:
-    """One directed node pair."""
-
-    stream: Stream
-    tracker: Tracker
-    bare: BareTracker
-    copies: FirstCopies
-    commands: Counter[int] = field(default_factory=Counter)
-    versions: Counter[int] = field(default_factory=Counter)
-
-
-_Both = list[tuple[_Directed, Rows]]
+_Both = list[tuple[Directed, Rows]]
 """The two streams of a pair, and what a batch holds of each."""
 
 
@@ -65,28 +52,27 @@ class Analysis:
     def __init__(self, dialect: Dialect = "auto", fates: Fates | None = None) -> None:
         self.dialect = dialect
         self.fates = fates
-        self.nodes = NodeTable()
+        self._directory = Directory(self._make)
+        self.nodes = self._directory.nodes
         self.connections: dict[int, Connection] = {}
         self.reconnects: list[Reconnect] = []
         self.findings: list[Finding] = []
         self._kept: dict[tuple[str, int | None, int | None], list[Finding]] = {}
-        self._directed: dict[tuple[int, int], _Directed] = {}
-        self._pairs: dict[frozenset[int], Pair] = {}
-        self._addresses: dict[tuple[int, int], int] = {}  # hosts whose node id is not known yet: negative numbers
         self._batches = Batches()
         self.verdicts: Counter[str] = Counter()  # of all reconnects, those no longer kept one by one included
         self._numbers = itertools.count(1)  # of reconnects, as they begin
         self._recovery_seen: int | None = None  # ns, of the last RCOM frame
-        self._rules = Rules(self._host, self.report)
+        self._rules = Rules(self._directory.host, self.report)
 
     @property
     def streams(self) -> list[Stream]:
         """All streams, by sender and receiver."""
-        return [self._directed[key].stream for key in sorted(self._directed)]
+        return [directed.stream for directed in self._directory.all]
 
     def feed(self, batch: FrameBatch) -> None:
         """Take in a batch."""
-        self.nodes.learn(batch)
+        if self._directory.learn(batch):
+            self._rename()
         self._batches.add(batch)
         for index, connection in batch.connections.items():
             if index in self.connections or len(self.connections) < CONNECTION_LIMIT:
@@ -108,21 +94,21 @@ class Analysis:
     def finish(self, facts: list[CaptureFact], traffic: TrafficSummary) -> None:
         """The capture is over."""
         self._rules.finish(facts, traffic)
-        for directed in self._directed.values():
+        for directed in self._directory.all:
             directed.tracker.finish()
-        for directed in self._directed.values():
+        for directed in self._directory.all:
             stream = directed.stream
             stream.commands = {_COMMANDS.get(key, str(key)): count for key, count in sorted(directed.commands.items())}
             stream.frames = sum(directed.commands.values())
 
     def progress(self, sender: int, receiver: int) -> tuple[int, Numbering | None]:
         """A stream as it stands: its frames so far, and its numbers, None while it has none."""
-        directed = self._directed[sender, receiver]
+        directed = self._directory.between(sender, receiver)
         return sum(directed.commands.values()), directed.tracker.numbering
 
     def timeline(self, sender: int, receiver: int) -> Timeline | None:
         """What a stream did in time order; None when there is no such stream."""
-        directed = self._directed.get((sender, receiver))
+        directed = self._directory.get(sender, receiver)
         return None if directed is None else directed.tracker.timeline
 
     def leaves(self) -> list[Leave]:
@@ -133,40 +119,32 @@ class Analysis:
 
     def hosts(self, connection: Connection) -> tuple[int, int]:
         """Node ids of the client and the server, as ``streams`` has them; negative while they are not known."""
-        return self._host(connection, 0), self._host(connection, 1)
+        return self._directory.hosts(connection)
 
-    def _host(self, connection: Connection, side: int) -> int:
-        """Node id at one end of a connection; a negative number of its address while that is not known."""
-        known = self.nodes.node_at(connection, side)
-        if known != UNKNOWN:
-            return known
-        endpoint = connection.endpoint(side)
-        return self._addresses.setdefault((endpoint.high, endpoint.low), -2 - len(self._addresses))
+    @property
+    def renamed(self) -> dict[int, int]:
+        """Negative numbers of nodes that were not known yet, and the ids that they got since."""
+        return self._directory.renamed
 
-    def _pair(self, one: int, other: int) -> Pair:
-        return self._pairs.setdefault(frozenset((one, other)), Pair())
+    def _rename(self) -> None:
+        """What was told already of nodes that have only now got their ids."""
+        name = self._directory.name
+        for record in self.reconnects:
+            record.sender, record.receiver = name(record.sender), name(record.receiver)
+        for (code, sender, receiver), kept in list(self._kept.items()):
+            if sender is None or receiver is None or self.renamed.keys().isdisjoint((sender, receiver)):
+                continue
+            del self._kept[code, sender, receiver]
+            self._kept.setdefault((code, name(sender), name(receiver)), []).extend(kept)
+            for finding in kept:
+                finding.sender, finding.receiver = name(sender), name(receiver)
 
-    def _between(self, sender: int, receiver: int) -> _Directed:
-        key = (sender, receiver)
-        if key not in self._directed:
-            for each, back in ((key, key[::-1]), (key[::-1], key)):
-                stream = Stream(*each)
-                pair = self._pair(*each)
-                tracker = Tracker(stream, pair, self.dialect, self.report, self._numbers, self._decided)
-                copies = FirstCopies(self._batches)
-                bare = BareTracker(stream, pair, self._numbers, self._decided)
-                if self.fates is not None:
-                    tracker.revised, bare.lost = self.fates.note, self.fates.lose
-                self._directed[each[0], each[1]] = _Directed(stream, tracker, bare, copies)
-                if (back[0], back[1]) in self._directed:
-                    other = self._directed[back[0], back[1]].tracker
-                    tracker.peer, other.peer = other, tracker
-        return self._directed[key]
-
-    def _of(self, connection: Connection, side: int) -> tuple[_Directed, _Directed]:
-        """The stream of a direction, and the one the other way."""
-        sender, receiver = self._host(connection, side), self._host(connection, 1 - side)
-        return self._between(sender, receiver), self._between(receiver, sender)
+    def _make(self, stream: Stream, pair: Pair) -> Directed:
+        tracker = Tracker(stream, pair, self.dialect, self.report, self._numbers, self._decided)
+        bare = BareTracker(stream, pair, self._numbers, self._decided)
+        if self.fates is not None:
+            tracker.revised, bare.lost = self.fates.note, self.fates.lose
+        return Directed(stream, tracker, bare, FirstCopies(self._batches))
 
     # One batch.
 
@@ -184,7 +162,7 @@ class Analysis:
         else:
             kinds, frequencies = np.unique(np.stack((ends.of, command, version)), axis=1, return_counts=True)
             columns = [*kinds, frequencies]
-        of_end = [self._of(batch.connections[number >> 1], number & 1)[0] for number in ends.number.tolist()]
+        of_end = [self._directory.of(batch.connections[number >> 1], number & 1)[0] for number in ends.number.tolist()]
         for index, kind, spoken, count in zip(*(column.tolist() for column in columns), strict=True):
             directed = of_end[index]
             directed.commands[kind] += count
@@ -217,7 +195,7 @@ class Analysis:
         runs: list[Run] = []
         for low, high in {(min(hosts), max(hosts)) for hosts in rows}:
             hosts = (low, high)
-            both = [(self._between(*each), rows.get(each, NO_ROWS)) for each in (hosts, hosts[::-1])]
+            both = [(self._directory.between(*each), rows.get(each, NO_ROWS)) for each in (hosts, hosts[::-1])]
             if frozenset(hosts) not in disturbed:
                 self._begin_pair(both, batch)
                 if _may_be_plain(both):
@@ -297,7 +275,7 @@ class Analysis:
     def _lose(self, batch: FrameBatch, row: Any) -> None:
         """Bytes that are not there, or belong to no frame."""
         connection = batch.connections[int(row["connection"])]
-        pair = self._pair(self._host(connection, 0), self._host(connection, 1))
+        pair = self._directory.pair(*self.hosts(connection))
         carrier = connection.index * 2 + int(row["side"])
         pair.lose(carrier, int(row["position"]), int(row["length"]), int(row["time"]))
 
@@ -309,7 +287,7 @@ class Analysis:
         side = int(frame["side"])
         command = int(batch.header["h_cmd"][row])
         carried = int(batch.command[row])
-        directed, back = self._of(connection, side)
+        directed, back = self._directory.of(connection, side)
         position = int(frame["position"])
         carrier = connection.index * 2 + side
         packet, time = int(frame["packet"]), int(frame["time"])
@@ -363,7 +341,7 @@ class Analysis:
             if connection.ended_by == "open":
                 return
             kind = connection.ended_by
-        forward, back = self._of(connection, 0)
+        forward, back = self._directory.of(connection, 0)
         side = None if event.kind == "end" else event.side
         death = Death(connection, kind, event.ordinal, event.packet, event.time, side)
         forward.tracker.pair.die(death)
@@ -383,6 +361,7 @@ class Analysis:
 
     def _decided(self, record: Reconnect) -> None:
         """A verdict is final."""
+        record.sender, record.receiver = self._directory.name(record.sender), self._directory.name(record.receiver)
         if record.verdict == "reset":
             followed = self._recovery_seen is not None and self._recovery_seen > record.ended
             record.reason += "; RCOM recovery was seen to follow" if followed else "; no RCOM recovery was seen"

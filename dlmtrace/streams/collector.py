@@ -119,6 +119,8 @@ class Collector:
         """Take in a batch that the analysis has just taken in."""
         if len(self.texts.texts) > TEXTS // 2:
             self._forget_texts()
+        if self._analysis.renamed:
+            self._rename()
         marks = self._event_marks(batch)
         keys = self._keys(batch)
         streams = {key: number for number, key in enumerate(dict.fromkeys([*keys, *(key[::-1] for key in keys)]))}
@@ -138,6 +140,15 @@ class Collector:
         for line in self._lines.values():
             line.near[-NEAR:] = True
             self._store(line, len(line.waiting))
+
+    def _rename(self) -> None:
+        """Streams of nodes that have only now got their ids."""
+        renamed = self._analysis.renamed
+        for old in [key for key in self._lines if not renamed.keys().isdisjoint(key)]:
+            new = renamed.get(old[0], old[0]), renamed.get(old[1], old[1])
+            if new not in self._lines and self._analysis.timeline(*old) is None:
+                line = self._lines[new] = self._lines.pop(old)
+                line.series.sender, line.series.receiver = new
 
     def _keys(self, batch: FrameBatch) -> list[Key]:
         """Sender and receiver of each of the batch's ends."""
