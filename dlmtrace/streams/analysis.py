@@ -162,7 +162,7 @@ class Analysis:
         else:
             kinds, frequencies = np.unique(np.stack((ends.of, command, version)), axis=1, return_counts=True)
             columns = [*kinds, frequencies]
-        of_end = [self._directory.of(batch.connections[number >> 1], number & 1)[0] for number in ends.number.tolist()]
+        of_end = [self._directory.sent(batch.connections[number >> 1], number & 1) for number in ends.number.tolist()]
         for index, kind, spoken, count in zip(*(column.tolist() for column in columns), strict=True):
             directed = of_end[index]
             directed.commands[kind] += count
@@ -221,8 +221,11 @@ class Analysis:
 
     def _begin_pair(self, both: _Both, batch: FrameBatch) -> None:
         """Streams that have not begun begin with their first frame; what a pair sent until then goes frame by frame."""
+        (one, _), (other, _) = both
+        if one.tracker.numbering is not None and other.tracker.numbering is not None:
+            return
         first = [int(rows.numbered[0]) for each, rows in both if each.tracker.numbering is None and len(rows.numbered)]
-        if not any(each.tracker.numbering is not None or len(rows.numbered) for each, rows in both):
+        if not first and not _have_numbers(both):
             first += [int(rows.bare[0]) for each, rows in both if each.bare.carrier is None and len(rows.bare)]
         if not first:
             return
@@ -235,7 +238,7 @@ class Analysis:
 
     def _remember(self, both: _Both, batch: FrameBatch, last_polls: dict[int, int]) -> None:
         """What is kept of a plain pair's rows beside its numbers; ``last_polls`` are rows by the end that sent them."""
-        numbered = any(directed.tracker.numbering is not None for directed, _ in both)
+        numbered = _have_numbers(both)
         for (directed, rows), (back, _) in zip(both, both[::-1], strict=True):
             poll = last_polls.get(rows.carrier, -1)
             polled = len(rows.bare) > 0 and poll >= rows.bare[0]
@@ -391,9 +394,16 @@ class Analysis:
 
 def _may_be_plain(both: _Both) -> bool:
     """Does each node use one connection, and bare frames only where that is nothing new?"""
-    numbered = any(directed.tracker.numbering is not None for directed, _ in both)
-    moved = any(len(rows.bare) and directed.bare.carrier != rows.carrier for directed, rows in both)
-    return not any(rows.several for _, rows in both) and (numbered or not moved)
+    if any(rows.several for _, rows in both):
+        return False
+    return _have_numbers(both) or not any(
+        len(rows.bare) and directed.bare.carrier != rows.carrier for directed, rows in both
+    )
+
+
+def _have_numbers(both: _Both) -> bool:
+    (one, _), (other, _) = both
+    return one.tracker.numbering is not None or other.tracker.numbering is not None
 
 
 _FEW_COMMANDS = 8  # all that kernels send lie below

@@ -114,7 +114,10 @@ class Directory:
             there.tracker.peer, back.tracker.peer = back.tracker, there.tracker
         return self._directed[key]
 
+    def sent(self, connection: Connection, side: int) -> Directed:
+        """The stream that one direction of a connection is part of."""
+        return self.between(self.host(connection, side), self.host(connection, 1 - side))
+
     def of(self, connection: Connection, side: int) -> tuple[Directed, Directed]:
         """The stream of a direction of a connection, and the one the other way."""
-        sender, receiver = self.host(connection, side), self.host(connection, 1 - side)
-        return self.between(sender, receiver), self.between(receiver, sender)
+        return self.sent(connection, side), self.sent(connection, 1 - side)
