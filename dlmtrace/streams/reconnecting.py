@@ -16,6 +16,7 @@ from dlmtrace.streams.pair import Death
 from dlmtrace.streams.receiver import Arrival, Expectation
 from dlmtrace.streams.reporter import Reporter, span
 from dlmtrace.streams.results import Reconnect, Stream
+from dlmtrace.streams.silence import STALL
 
 HIDDEN = "the capture has a hole where the evidence would be"
 DOUBLED = "number 0 came again after the sender polled as a node does that comes back: it may have started again"
@@ -36,7 +37,8 @@ class Resumption:
     since: int  # ns, when the first of U was sent, or the connection ended
     resent: RangeSet = field(default_factory=RangeSet)
     early: RangeSet = field(default_factory=RangeSet)  # of these, ahead of what the receiver expected
-    went_on: bool = False  # was a number at or above `upto` sent since?
+    went_on: int | None = None  # ns, when a number at or above `upto` was sent first
+    went_past: bool = False  # and was that behind what was sent again, or did the receiver acknowledge anything since?
     ahead: tuple[int, int] | None = None  # numbers sent before the first repeated one
     confirmed_since: bool = False  # did the receiver acknowledge anything since?
     suspect: bool = False  # had the stream gone on past members of U that nothing showed to have come?
@@ -48,14 +50,16 @@ class Resumption:
     sent: int | None = None  # first number that had not been sent when the connection ended, if below ``upto``
     doubled: bool = False  # may a number that came again be the first of a new numbering?
 
-    def send(self, number: int, expected: int, came: bool) -> None:
-        """A frame of the stream after the reconnect; ``expected`` is what the receiver waits for."""
+    def send(self, number: int, time: int, expected: int, came: bool) -> None:
+        """A frame of the stream after the reconnect, at ``time`` (ns); ``expected`` is what the receiver waits for."""
         self.waits = False
         if number >= self.upto:
-            self.went_on = True
+            self.went_on = time if self.went_on is None else self.went_on
+            self.went_past = bool(self.resent)
             if not self.resent:
                 self.ahead = (self.ahead[0] if self.ahead else number, number)
         elif number >= self.low:
+            self.went_past = False
             self.resent.add(number, number)
             if number > expected and came:
                 self.early.add(number, number)  # dropped, unless the receiver keeps what comes early
@@ -77,8 +81,9 @@ class Resumption:
         left_out.add(max(sent, expectation.confirmed), self.upto - 1)
         return expectation.confirmed >= sent and not left_out.outside(self.resent)
 
-    def judge(self, expectation: Expectation, epoch_restarted: bool, over: bool) -> bool:
-        """Give the verdict if it can be given; ``over``: nothing more comes of this epoch."""
+    def judge(self, expectation: Expectation, epoch_restarted: bool, over: bool, cut_off: int | None) -> bool:
+        """Give the verdict if it can be given; ``over``: nothing more comes of this epoch, because the capture ended in
+        the midst of it at ``cut_off`` (ns), or because it ended itself."""
         record = self.record
         record.unconfirmed = wire_ranges([(self.low, self.upto - 1)] if self.upto > self.low else [])
         record.resent = wire_ranges(self.resent.ranges())
@@ -91,7 +96,7 @@ class Resumption:
             record.reason = HIDDEN if hidden else _safe_reason(self)
             return True
         missing = self.missing(expectation)
-        if missing and self.went_on and not self.uncertain:
+        if missing and self._left_out(cut_off) and not self.uncertain:
             self._lose(missing)
             record.reason = f"{len(missing)} unconfirmed frames were not sent again, and the stream went on past them"
             return True
@@ -103,6 +108,12 @@ class Resumption:
             record.verdict = "inconclusive"
             record.reason = _open_reason(self, missing)
         return over
+
+    def _left_out(self, cut_off: int | None) -> bool:
+        """Did the stream go on past what was not sent again?  What was queued does so, and the rest follows at once."""
+        if self.went_on is None:
+            return False
+        return cut_off is None or self.went_past or cut_off - self.went_on >= STALL
 
     def fail(self, expectation: Expectation) -> None:
         """The receiver came back with fresh numbers, and takes only what begins at 0."""
@@ -163,6 +174,7 @@ class Judgement:
         self.open: list[Resumption] = []
         self.damaged: list[Resumption] = []
         self.held: list[Resumption] = []
+        self.cut_off: int | None = None  # ns, when the capture ended although the stream may go on
         self.came_back = False  # did the receiver's own numbers, or its ACKs, start again since it was heard?
         self.polled = 0  # ns, when it last sent RCOM STATUS, as a node does that comes back
 
@@ -181,10 +193,11 @@ class Judgement:
         """Was the number under way when one of the connections ended, or queued then?"""
         return any(number < each.upto or (each.ahead is not None and number <= each.ahead[1]) for each in self.open)
 
-    def send(self, number: int, expected: int, came: bool) -> None:
-        """A frame of the stream; ``expected`` is what the receiver waits for; ``came``: does it get it?"""
+    def send(self, number: int, time: int, expected: int, came: bool) -> None:
+        """A frame of the stream at ``time`` (ns); ``expected`` is what the receiver waits for; ``came``: does it get
+        it?"""
         for resumption in self.open:
-            resumption.send(number, expected, came)
+            resumption.send(number, time, expected, came)
         for resumption in self.damaged:
             if number in resumption.lost and self.open:
                 resumption.record.repaired_by = self.open[-1].record.reconnect
@@ -193,6 +206,7 @@ class Judgement:
         """The receiver acknowledged something."""
         for resumption in self.open:
             resumption.confirmed_since = True
+            resumption.went_past = resumption.went_past or resumption.went_on is not None
         self.came_back = False
         for resumption in self.held:
             self._conclude(resumption)
@@ -219,7 +233,7 @@ class Judgement:
         """The connection that carries the stream ended, or the receiver confirms: what the stream had gone on past was
         lost for a while, or came although nothing showed it."""
         for resumption in self.open:
-            if resumption.went_on and resumption.missing(expectation):
+            if resumption.went_on is not None and resumption.missing(expectation):
                 resumption.suspect = resumption.waits = True
 
     def judge(
@@ -234,10 +248,10 @@ class Judgement:
             newest = index == len(self.open) - 1 and not next_began
             final = (resumption.confirmed(expectation) and not (resumption.waits and newest)) or over
             if not final and not newest:
-                final = bool(resumption.missing(expectation)) and resumption.went_on
+                final = bool(resumption.missing(expectation)) and resumption.went_on is not None
             if final and (resumption.suspect or not resumption.confirmed(expectation)):
                 resumption.uncertain = resumption.uncertain or self._lost_since(resumption.since)
-            if not final or not resumption.judge(expectation, restarted, over):
+            if not final or not resumption.judge(expectation, restarted, over, self.cut_off):
                 still.append(resumption)
             elif resumption.came_back:
                 self._undo(resumption, expectation)
@@ -289,7 +303,7 @@ class Judgement:
             low, high = resumption.ahead
             text = f"{span(low, high)} went out before what was sent again, as queued frames do"
             self._reporter.of_reconnect("SEQ205", record, text, low & MASK, high & MASK, high - low + 1)
-        for low, high in record.lost:
+        for low, high in record.lost if self.cut_off is None else []:  # else the next reconnect may bring them
             text = f"{span(low, high)} were not sent again after the reconnect"
             self._reporter.of_reconnect("SEQ202", record, text, low, high, (high - low & MASK) + 1)
         self._decided(record)
@@ -311,6 +325,8 @@ def _safe_reason(resumption: Resumption) -> str:
 def _open_reason(resumption: Resumption, missing: RangeSet) -> str:
     if resumption.uncertain:
         return HIDDEN
+    if missing and resumption.went_on is not None:
+        return f"{len(missing)} unconfirmed frames were not sent again so far: the capture ends where they still may be"
     if missing:
         return f"{len(missing)} unconfirmed frames were not sent again, but the stream did not go on past them either"
     return "the capture ends before the receiver confirms the frames that were under way"

@@ -115,7 +115,7 @@ class Tracker:
         late = arrival.carrier in self.ends and self.pair.outlived(arrival.carrier, self.carrier)
         if arrival.carrier != self.carrier and not late:
             self._move(arrival, start, numbering)
-        self.judgement.send(arrival.number, numbering.expectation.expected, arrival.came)
+        self.judgement.send(arrival.number, arrival.time, numbering.expectation.expected, arrival.came)
         self._classify(arrival, start, numbering, same)
         if not numbering.expectation.arrive(arrival) and arrival.came and arrival.number > arrival.expected:
             self.silence.stand_still(arrival, numbering)
@@ -344,10 +344,10 @@ class Tracker:
         numbering = self.numbering
         if numbering is None:
             return
-        death = self.pair.deaths.get(self.carrier >> 1) if self.carrier is not None else None
+        closed = self.pair.deaths.get(self.carrier >> 1) if self.carrier is not None else None
         low, upto = numbering.expectation.confirmed, numbering.next
-        if death is not None and death.kind != "fin" and not numbering.closed and upto > low:
-            self.silence.after(death, low, upto)
+        if closed is not None and closed.kind != "fin" and not numbering.closed and upto > low:
+            self.silence.after(closed, low, upto)
         elif upto > low and not numbering.closed:
             text = f"{upto - low} frames were unconfirmed when the capture ended"
             self.reporter.of_range("ACK305", text, low, upto - 1)
@@ -355,6 +355,8 @@ class Tracker:
             death, low = self.stopped
             record = begin(self._numbers, self.stream, death, None)
             self.judgement.open.append(Resumption(record, death.ordinal, low, upto, uncertain=False, since=death.time))
+        if numbering.fin is None or closed is None or closed.kind != "fin":
+            self.judgement.cut_off = max(numbering.ack_time, 0 if self.last is None else self.last.time)
         self._end_epoch("open")
         self.resets.finish()
 

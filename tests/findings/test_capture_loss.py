@@ -2,7 +2,7 @@
 
 import pytest
 
-from dlmtrace.craft import Connection, Node, Packet, ack, opts, request, status
+from dlmtrace.craft import Connection, Node, Packet, ack, fin, opts, request, status
 from findings.captured import SECOND, Lab, above_note
 
 
@@ -256,3 +256,49 @@ def test_a_standstill_is_not_safe_because_its_repair_was_not_captured(lab: Lab, 
         case "all packets":
             lab.network.lose(*of_third)
     assert lab.codes("CON40")[0] == ("CON401" if lost == "nothing" else "CON403")
+
+
+class TestTheCaptureEndsInAStandstill:
+    """2 and 3 are lost with the first connection, and the stream goes on with 4 … on the second one."""
+
+    @pytest.fixture
+    def second(self, lab: Lab) -> Connection:
+        first = lab.meet()
+        send(lab, first, 0, 1)
+        first.send(lab.two, ack(2, sender=2))
+        for number in (2, 3):
+            first.send(lab.one, opts(number, request(b"resource", lkid=number + 1, sender=1)), acknowledge=False)
+        lab.network.wait(SECOND)
+        first.reset(lab.two)
+        second = lab.network.connect(lab.one, lab.two)
+        send(lab, second, 4, 5)
+        return second
+
+    def test_soon(self, lab: Lab, second: Connection) -> None:
+        """What was queued goes out first: 2 and 3 may follow."""
+        assert lab.codes("SEQ2", "CON4") == ["CON403"]
+        send(lab, second, 2, 3, 4, 5)
+        second.send(lab.two, ack(6, sender=2))
+        assert lab.codes("SEQ202", "CON4") == ["CON404"]
+
+    def test_after_what_was_queued_and_part_of_what_is_repeated(self, lab: Lab, second: Connection) -> None:
+        send(lab, second, 2)
+        assert lab.codes("SEQ202", "CON4") == ["CON403"]
+
+    def test_late(self, lab: Lab, second: Connection) -> None:
+        """It is one; but the next reconnect may still bring what the receiver waits for."""
+        lab.network.wait(2 * SECOND)
+        send(lab, second, 6)
+        assert lab.codes("SEQ2", "CON4") == ["CON401", "SEQ211"]
+        second.reset(lab.two)
+        third = lab.network.connect(lab.one, lab.two)
+        send(lab, third, 2, 3, 4, 5, 6)
+        third.send(lab.two, ack(7, sender=2))
+        assert lab.codes("SEQ202", "CON401") == ["CON401"]
+
+    def test_for_good(self, lab: Lab, second: Connection) -> None:
+        """The sender takes its leave and closes: nothing can bring them any more."""
+        lab.network.wait(2 * SECOND)
+        second.send(lab.one, fin(6, sender=1))
+        second.close(lab.one)
+        assert lab.codes("SEQ202", "CON401") == ["CON401", "SEQ202"]

@@ -37,7 +37,8 @@ ENTRIES = (
         "reconnect-gap",
         "error",
         when="A new connection, or the pair's other one, carries on above numbers that were lost with the old one "
-        "and that are then neither sent again nor confirmed.",
+        "and that are then neither sent again nor confirmed before the numbering ends. Where the capture ends first, "
+        "a later reconnect may still bring them: CON401 and SEQ211 tell of the standstill, this does not.",
         meaning="The receiver waits for the lost numbers and drops everything behind them without an ACK. TCP is "
         "well and both kernels say ESTABLISHED, but the locks stand still. It happens when the copies to be resent "
         "were queued on a connection that died as well, or when the old connection was closed in an orderly way, "
