@@ -76,7 +76,7 @@ class Acknowledgements:
         numbering.result.confirmed_to = number
         numbering.since_ack = expectation.expected
         numbering.ack_time = arrival.time
-        self._judgement.acknowledge()
+        self._judgement.acknowledge(arrival.time)
         self._silence.go_on(numbering, arrival.time)
         self._judgement.judge(expectation)
 

@@ -41,7 +41,8 @@ class Resumption:
     went_past: bool = False  # and was that behind what was sent again, or did the receiver acknowledge anything since?
     ahead: tuple[int, int] | None = None  # numbers sent before the first repeated one
     confirmed_since: bool = False  # did the receiver acknowledge anything since?
-    suspect: bool = False  # had the stream gone on past members of U that nothing showed to have come?
+    suspect: bool = False  # may it have stood still for a while, and a loss of the capture hide that?
+    settles: int = 0  # ns, until when other frames of the pair may show that the capture lost some
     waits: bool = False  # has no frame come since, that could show that the capture lost some?
     polled: bool = False  # did the receiver poll, as a node does that comes back, before the new connection ended?
     ended: bool = False  # did the new connection end?
@@ -174,6 +175,7 @@ class Judgement:
         self.open: list[Resumption] = []
         self.damaged: list[Resumption] = []
         self.held: list[Resumption] = []
+        self._now = 0  # ns
         self.cut_off: int | None = None  # ns, when the capture ended although the stream may go on
         self.came_back = False  # did the receiver's own numbers, or its ACKs, start again since it was heard?
         self.polled = 0  # ns, when it last sent RCOM STATUS, as a node does that comes back
@@ -196,14 +198,16 @@ class Judgement:
     def send(self, number: int, time: int, expected: int, came: bool) -> None:
         """A frame of the stream at ``time`` (ns); ``expected`` is what the receiver waits for; ``came``: does it get
         it?"""
+        self._now = time
         for resumption in self.open:
             resumption.send(number, time, expected, came)
         for resumption in self.damaged:
             if number in resumption.lost and self.open:
                 resumption.record.repaired_by = self.open[-1].record.reconnect
 
-    def acknowledge(self) -> None:
-        """The receiver acknowledged something."""
+    def acknowledge(self, time: int) -> None:
+        """The receiver acknowledged something at ``time`` (ns)."""
+        self._now = time
         for resumption in self.open:
             resumption.confirmed_since = True
             resumption.went_past = resumption.went_past or resumption.went_on is not None
@@ -246,8 +250,10 @@ class Judgement:
             self._release(expectation)
         for index, resumption in enumerate(self.open):
             newest = index == len(self.open) - 1 and not next_began
-            final = (resumption.confirmed(expectation) and not (resumption.waits and newest)) or over
+            waits = newest and (resumption.waits or self._now < resumption.settles)
+            final = (resumption.confirmed(expectation) and not waits) or over
             if not final and not newest:
+                resumption.suspect = True  # nothing but a later reconnect may have repaired it
                 final = bool(resumption.missing(expectation)) and resumption.went_on is not None
             if final and (resumption.suspect or not resumption.confirmed(expectation)):
                 resumption.uncertain = resumption.uncertain or self._lost_since(resumption.since)

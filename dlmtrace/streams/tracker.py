@@ -23,7 +23,7 @@ from dlmtrace.streams.reporter import Reporter, span
 from dlmtrace.streams.resends import FAST_ACKS, Resends
 from dlmtrace.streams.resets import Resets
 from dlmtrace.streams.results import Dialect, Epoch, Finding, Reconnect, Stream
-from dlmtrace.streams.silence import NO_CONNECTION, Silence
+from dlmtrace.streams.silence import NO_CONNECTION, STALL, Silence
 from dlmtrace.streams.timeline import Timeline
 from dlmtrace.transport.connections import Connection
 
@@ -232,9 +232,11 @@ class Tracker:
         waiting = self._expectation.arrivals
         since = min(death.time, waiting[0].time) if waiting else death.time
         resumption = Resumption(record, arrival.ordinal, low, upto, uncertain, since, sent=sent, doubled=self.doubled)
-        self.judgement.begin(resumption, self.last, ended=arrival.carrier >> 1 in self.pair.deaths)
         if arrival.time - death.time >= NO_CONNECTION and upto > low:
             self.silence.after(death, low, upto)
+            resumption.suspect = True  # a connection between them may be what the capture lost
+            resumption.settles = arrival.time + STALL
+        self.judgement.begin(resumption, self.last, ended=arrival.carrier >> 1 in self.pair.deaths)
 
     def die(self, death: Death) -> None:
         """A connection of the pair ended (called after Pair.die)."""
