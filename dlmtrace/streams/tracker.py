@@ -97,7 +97,9 @@ class Tracker:
             return  # of the epoch before: it waited behind a hole
         arrival.number = unwrap(number, numbering.next)
         if numbering.ahead is not None and arrival.number >= numbering.next:
-            running = arrival.carrier == self.carrier and not self._hidden(arrival.carrier, start)
+            # a segment that came behind a later one had been sent before it, unseen or lost on its way
+            disordered = connection.directions[arrival.carrier & 1].out_of_order > 0
+            running = arrival.carrier == self.carrier and not disordered and not self._hidden(arrival.carrier, start)
             self.acknowledgements.settle(arrival, numbering, running)
         if arrival.number != numbering.next:
             if self._starts_again(number, arrival, connection, numbering, same):

@@ -43,6 +43,19 @@ class TestAcknowledgedButNotSeen:
         assert finding.message == "ACK 3 confirms more than was sent (up to 0)"
         assert lab.codes("CAP910") == []
 
+    def test_the_sender_repeats_what_was_lost_on_its_way(self, lab: Lab) -> None:
+        """TCP sends bytes in order first: those behind 1 were there before the ACK, so 1 was, too."""
+        connection = lab.meet()
+        send(lab, connection, 0)
+        (first,) = send(lab, connection, 1)
+        send(lab, connection, 2)
+        connection.send(lab.two, ack(3, sender=2))
+        connection.retransmit(first)
+        send(lab, connection, 3)
+        assert above_note(lab.findings("ACK", "SEQ")) == []
+        lab.network.lose(first)
+        assert above_note(lab.findings("ACK", "SEQ")) == []
+
     def test_nothing_follows(self, lab: Lab) -> None:
         connection = lab.meet()
         send(lab, connection, 0)
