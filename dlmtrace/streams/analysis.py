@@ -271,7 +271,10 @@ class Analysis:
         ordinals = batch.frames["ordinal"][exact].tolist()
         frames = [(ordinal, _FRAME, row) for row, ordinal in zip(exact.tolist(), ordinals, strict=True)]
         rest = [(event.ordinal, _EVENT, index) for index, event in enumerate(batch.events)]
-        rest += [(ordinal, _HOLE, row) for row, ordinal in enumerate(batch.holes["ordinal"].tolist())]
+        # what is missing at the end of a direction is told when its connection is over, but was missing when that began
+        closing = {event.packet: event.ordinal for event in batch.events if event.kind in ("fin", "rst")}
+        holes = zip(batch.holes["packet"].tolist(), batch.holes["ordinal"].tolist(), strict=True)
+        rest += [(closing.get(packet, ordinal), _HOLE, row) for row, (packet, ordinal) in enumerate(holes)]
         rest += [(ordinal, _SKIP, row) for row, ordinal in enumerate(batch.skips["ordinal"].tolist())]
         return sorted(frames + rest) if rest else frames
 

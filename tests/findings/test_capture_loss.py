@@ -298,6 +298,26 @@ def test_a_standstill_is_not_safe_because_its_repair_was_not_captured(lab: Lab, 
     assert lab.codes("CON40")[0] == ("CON401" if lost == "nothing" else "CON403")
 
 
+def test_the_last_acknowledgement_before_a_reset_was_not_captured(lab: Lab) -> None:
+    """Nothing follows it on its connection: it shows by TCP's acknowledgement alone."""
+    back, first = lab.meet(lab.two, lab.one), lab.meet()
+    send(lab, first, 0, 1)
+    back.send(lab.two, ack(2, sender=2))
+    first.send(lab.one, opts(2, request(b"resource", lkid=3, sender=1)), acknowledge=False)
+    last = back.send(lab.two, ack(3, sender=2))
+    lab.network.wait(SECOND)
+    back.reset(lab.two)
+    first.reset(lab.two)
+    third = lab.network.connect(lab.one, lab.two)
+    send(lab, third, 3, 4)
+    lab.network.wait(2 * SECOND)
+    third.reset(lab.two)
+    send(lab, lab.network.connect(lab.one, lab.two), 5)
+    assert lab.codes("SEQ202", "CON4") == ["CON404", "CON403"]
+    lab.network.lose(*last)
+    assert lab.codes("SEQ202", "CON4") == ["CON403", "CON403"]
+
+
 class TestTheCaptureEndsInAStandstill:
     """2 and 3 are lost with the first connection, and the stream goes on with 4 … on the second one."""
 
