@@ -13,10 +13,13 @@ from dlmtrace.streams.analysis import Analysis
 from proof.analysed import analyse
 from proof.losing import ANY, CERTAIN, Packets, recorded, write
 
-LOSSES = {name: ANY[name] for name in ("10 %", "1 %", "one packet", "bursts", "one direction", "one connection")}
-LOSSES["cut at 96"] = CERTAIN["cut at 96"]
-ALWAYS_TOLD = {"10 %", "1 %", "one direction", "cut at 96"}
-"""Losses that always take bytes of DLM here; the others may take a packet, or a connection, without any."""
+LOSSES = [(name, loss, seed) for name, loss in ANY.items() for seed in range(2)]
+LOSSES += [(name, loss, 0) for name, loss in CERTAIN.items()]
+ALWAYS_TOLD = {"10 %", "1 %", "one direction", "cut at 60", "cut at 96"}
+"""Losses that always take bytes of DLM here; the others may take packets, or a connection, without any."""
+
+STRANGER = {"forged-3.2-tcp.pcap"}
+"""Where a capture may begin with a frame that gives a false node id: nobody knows better, and the others seem false."""
 
 PARTS = {
     "clean-3.1-tcp.pcap": (0, None),
@@ -58,19 +61,24 @@ def test_a_loss_is_no_error(file: str, tmp_path: Path) -> None:
     start, stop = PARTS[file]
     packets = recorded(file)[start:stop]
     whole = errors(written(tmp_path / "whole.pcap", packets))
-    for name, loss in LOSSES.items():
-        kept = loss(packets, random.Random(f"{file} {name}"))
+    for name, loss, seed in LOSSES:
+        if name == "beginning" and file in STRANGER:
+            continue
+        kept = loss(packets, random.Random(f"{file} {name} {seed}"))
         analysis = written(tmp_path / "lossy.pcap", kept)
-        assert not errors(analysis) - whole, name
+        assert not errors(analysis) - whole, (name, seed)
         if name in ALWAYS_TOLD:
-            assert any(finding.code.startswith("CAP") for finding in analysis.findings), name
+            assert any(finding.code.startswith("CAP") for finding in analysis.findings), (name, seed)
 
 
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("name", ["10 %", "1 %", "one direction", "cut at 96"])
-def test_no_loss_makes_the_standstill_safe(name: str, seed: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ANY)
+def test_no_loss_makes_the_standstill_safe(name: str, tmp_path: Path) -> None:
     """In rst-6.12-tcp node 2 took nothing from node 1 for 2.45 s behind the first reconnect, as the kernels traced."""
     packets = recorded("rst-6.12-tcp.pcap")[:4000]
-    analysis = written(tmp_path / "lossy.pcap", LOSSES[name](packets, random.Random(seed)))
-    verdicts = [record.verdict for record in analysis.reconnects if record.sender == 1]
-    assert "inconclusive" in verdicts or "unsafe" in verdicts or not verdicts
+    repaired = (
+        packets[0].time + 5_402_000_000
+    )  # ns: the connection of the standstill is reset, the next one repeats all
+    for seed in range(6):
+        analysis = written(tmp_path / "lossy.pcap", ANY[name](packets, random.Random(f"{name} {seed}")))
+        fatal = [record for record in analysis.reconnects if record.sender == 1 and record.ended < repaired]
+        assert "safe" not in [record.verdict for record in fatal], seed
