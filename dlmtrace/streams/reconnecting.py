@@ -56,7 +56,7 @@ class Resumption:
         self.waits = False
         if number >= self.upto:
             self.went_on = time if self.went_on is None else self.went_on
-            self.went_past = bool(self.resent)
+            self.went_past = self.went_past or bool(self.resent)
             if not self.resent:
                 self.ahead = (self.ahead[0] if self.ahead else number, number)
         elif number >= self.low:

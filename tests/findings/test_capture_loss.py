@@ -348,6 +348,12 @@ class TestTheCaptureEndsInAStandstill:
         send(lab, second, 2)
         assert lab.codes("SEQ202", "CON4") == ["CON403"]
 
+    def test_after_an_acknowledgement(self, lab: Lab, second: Connection) -> None:
+        """The receiver has what was queued, and still expects 2; what else was sent since is no news of that."""
+        second.send(lab.two, ack(2, sender=2))
+        send(lab, second, 6)
+        assert lab.codes("SEQ202", "CON4") == ["CON401"]
+
     def test_late(self, lab: Lab, second: Connection) -> None:
         """It is one; but the next reconnect may still bring what the receiver waits for."""
         lab.network.wait(2 * SECOND)
