@@ -60,6 +60,8 @@ class Dialect:
     """A FIN is acknowledged in any state (up to 6.2), else only where the termination table says so."""
     names_in_options: bool = False
     """RCOM NAMES and NAMES_REPLY travel inside OPTS (6.6)."""
+    random_recovery_sequence: bool = False
+    """rc_seq begins at random in each boot (6.3), else at 0 (protocol page §3.1)."""
     acknowledges_first: bool = False
     """The ACK that a new frame triggers goes out before that frame (6.7), else behind it."""
     shutdown_timeout: int = 180 * SECOND
@@ -104,6 +106,7 @@ _6_3 = replace(
     name="6.3",
     stuck_reset=False,
     acknowledges_every_fin=False,
+    random_recovery_sequence=True,
     shutdown_timeout=5 * SECOND,
     close_timeout=5 * SECOND,
 )

@@ -169,8 +169,13 @@ def message_number(frame: bytes) -> int:
     return int(_MESSAGE.unpack_from(frame)[9])
 
 
-def recovery(version: int, lockspace: int, node: int, kind: RecoveryType, identity: int) -> bytes:
-    """An RCOM of the join: STATUS, STATUS_REPLY, NAMES or NAMES_REPLY with its rc_id (protocol page §3)."""
+def recovery(
+    version: int, lockspace: int, node: int, kind: RecoveryType, identity: int, sequence: int = 1, request: int = 0
+) -> bytes:
+    """An RCOM of the join: STATUS, STATUS_REPLY, NAMES or NAMES_REPLY with its rc_id (protocol page §3).
+
+    ``sequence`` is its sender's rc_seq, ``request`` that of the request that it answers.
+    """
     result = 0
     match kind:
         case RecoveryType.STATUS:
@@ -183,10 +188,10 @@ def recovery(version: int, lockspace: int, node: int, kind: RecoveryType, identi
             payload = _NAME_LENGTH.pack(NAMES_END).ljust(length - _RECOVERY.size, b"\0")
         case _:
             payload = b""
-    echo = kind in (RecoveryType.STATUS_REPLY, RecoveryType.NAMES_REPLY)  # of the request's rc_seq
     # fmt: off
     return _RECOVERY.pack(
-        version, lockspace, node, _RECOVERY.size + len(payload), Command.RCOM, 0, kind, result, identity, 1, echo
+        version, lockspace, node, _RECOVERY.size + len(payload), Command.RCOM, 0,
+        kind, result, identity, sequence, request,
     ) + payload
     # fmt: on
 
@@ -194,3 +199,8 @@ def recovery(version: int, lockspace: int, node: int, kind: RecoveryType, identi
 def recovery_identity(frame: bytes) -> int:
     """rc_id of an RCOM."""
     return int(_RECOVERY.unpack_from(frame)[8])
+
+
+def recovery_sequence(frame: bytes) -> int:
+    """rc_seq of an RCOM."""
+    return int(_RECOVERY.unpack_from(frame)[9])

@@ -63,6 +63,7 @@ class Node:
         self._peers: dict[int, _Peer] = {}
         self._leaving: list[int] = []
         self._identity = incarnation << 32  # the kernel's counter starts at random: no two boots ask alike
+        self._recovery_sequence = 1 + (incarnation << 32 if dialect.random_recovery_sequence else 0)
         self.lowcomms = Lowcomms(dialect, transport, self._on_events, observer or Observer())
 
     # the cluster manager
@@ -158,7 +159,8 @@ class Node:
             return
         kind = frames.type_of(frame)
         if kind in (RecoveryType.STATUS, RecoveryType.NAMES):
-            self._say(state, RecoveryType(kind + 4), frames.recovery_identity(frame))
+            request = frames.recovery_identity(frame), frames.recovery_sequence(frame)
+            self._say(state, RecoveryType(kind + 4), *request)
         elif kind == RecoveryType.STATUS_REPLY and state.member and not state.joined:
             self._ask(peer, state, RecoveryType.NAMES)
         elif kind == RecoveryType.NAMES_REPLY and state.member and not state.joined:
@@ -180,8 +182,9 @@ class Node:
         state.asked = identity
         self._transport.call_later(RECOVERY_TIMER, again)
 
-    def _say(self, state: _Peer, kind: RecoveryType, identity: int) -> None:
-        frame = frames.recovery(self.dialect.version, LOCKSPACE, self.node, kind, identity)
+    def _say(self, state: _Peer, kind: RecoveryType, identity: int, request: int = 0) -> None:
+        ends = self.dialect.version, LOCKSPACE, self.node
+        frame = frames.recovery(*ends, kind, identity, self._recovery_sequence, request)
         names = kind in (RecoveryType.NAMES, RecoveryType.NAMES_REPLY)
         if names and self.dialect.names_in_options and state.endpoint.version is not None:
             state.endpoint.send(frame, self._transport.now())

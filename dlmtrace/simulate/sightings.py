@@ -18,6 +18,8 @@ class ConnectionTruth:
     """ns of the first RST"""
     finished: int | None = None
     """ns of the first FIN"""
+    closed_first: bool = False
+    """whether a FIN passed before any RST"""
     last: int = 0
     """ns of its last packet"""
     acknowledged: tuple[int, int] = (0, 0)
@@ -51,7 +53,7 @@ def watch(log: Log, network: Network) -> list[ConnectionTruth]:
         if segment.flags & RST and connection.reset is None:
             connection.reset = time
         if segment.flags & FIN and connection.finished is None:
-            connection.finished = time
+            connection.finished, connection.closed_first = time, connection.reset is None
         if segment.acknowledges is not None and not segment.flags & RST:
             first, second = connection.acknowledged
             if segment.side:

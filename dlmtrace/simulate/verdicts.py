@@ -290,10 +290,20 @@ def _unless(proven: bool) -> frozenset[Verdict]:
     return frozenset() if proven else frozenset({"inconclusive"})
 
 
+def _life(part: _Part) -> int:
+    """Life of the sender's record; a connection carries frames of one only."""
+    return part.entries[0][0].outgoing.incarnation
+
+
 def _bare(stream: Stream, connections: list[ConnectionTruth]) -> list[Reconnect]:
-    """Reconnects of a stream without numbers: TCP is the only protection."""
+    """Reconnects of a stream without numbers: TCP is the only protection.
+
+    Where the old connection was closed in order and its sender joined anew, there is nothing that went on.
+    """
     found = []
     for old, new in pairwise(_parts(stream.bare)):
+        if connections[old.connection].closed_first and _life(old) != _life(new):
+            continue
         ended_by, ended = _end(old, new.began, connections)
         side = old.entries[0][0].side
         acknowledged, passed = connections[old.connection].acknowledged[side], connections[old.connection].passed[side]

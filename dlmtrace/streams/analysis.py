@@ -96,6 +96,7 @@ class Analysis:
         self._rules.finish(facts, traffic)
         for directed in self._directory.all:
             directed.tracker.finish()
+            directed.bare.finish()
         for directed in self._directory.all:
             stream = directed.stream
             stream.commands = {_COMMANDS.get(key, str(key)): count for key, count in sorted(directed.commands.items())}
@@ -351,8 +352,9 @@ class Analysis:
         side = None if event.kind == "end" else event.side
         death = Death(connection, kind, event.ordinal, event.packet, event.time, side)
         forward.tracker.pair.die(death)
-        forward.tracker.die(death)
-        back.tracker.die(death)
+        for directed in (forward, back):
+            directed.tracker.die(death)
+            directed.bare.die(death)
 
     def report(self, finding: Finding) -> None:
         """One more finding; of one code and stream the last one kept stands for all that follow (``count``)."""

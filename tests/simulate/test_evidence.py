@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from dlmtrace.simulate.frames import recovery_sequence
 from dlmtrace.simulate.scenario import (
     MILLISECOND,
     SECOND,
+    Close,
     Crash,
     Cut,
     Leave,
@@ -86,3 +88,26 @@ def test_acks_of_new_numbers_say_nothing_of_a_stream_that_may_be_older_than_the_
     old, new = outcome.streams[1, 2].epochs
     assert (old.sent(), old.delivered(), old.undecided()) == ([1], [], [1])
     assert (new.delivered(), new.undecided()) == ([0, 1, 2, 3], [])
+
+
+@pytest.mark.parametrize(("closes", "records"), [(False, []), (True, ["unprotected"])])
+def test_a_3_1_node_that_joins_anew_goes_on_with_nothing(closes: bool, records: list[str]) -> None:
+    """The comm is made anew, or one connection is closed in order, and messages follow."""
+    between = Close(2 * T, 1, 2) if closes else RecreateComm(2 * T, (1, 2))
+    outcome = play("3.1", Send(T, 1, 2, 3), between, Send(3 * T, 1, 2, 1), until=4 * T)
+    assert [entry.verdict for entry in of(outcome, 1, 2)] == records
+
+
+def test_a_3_1_node_that_did_not_notice_a_crash_goes_on() -> None:
+    """Its answer to the poll of the new boot goes over the dead connection, and is refused."""
+    outcome = play("3.1", Send(T, 2, 1, 3), Crash(2 * T, 1, SECOND), Send(SECOND + T, 2, 1, 1), until=2 * SECOND)
+    assert [(entry.verdict, entry.ended_by) for entry in of(outcome, 2, 1)] == [("unsafe", "rst")]
+
+
+@pytest.mark.parametrize(("dialect", "differ"), [("6.1.y", False), ("6.7", True)])
+def test_each_boot_counts_its_recoveries_from_a_number_of_its_own(dialect: str, differ: bool) -> None:
+    """Protocol page §3.1: rc_seq begins at 0, from 6.3 on at random."""
+    outcome = play(dialect, Crash(T, 1, SECOND), until=2 * SECOND)
+    sent = [frame.transmissions[0].outgoing for frame in outcome.streams[1, 2].bare]
+    counts = {each.incarnation: recovery_sequence(each.frame) for each in sent}
+    assert (counts[0] != counts[1]) is differ

@@ -289,3 +289,47 @@ def test_number_0_behind_numbers_that_were_left_out_before_the_wrap(script: Scri
     new.send(script.two, ack(2, sender=2))
     epoch = script.epoch()
     assert (epoch.seq_first, epoch.seq_last, epoch.delivered_ranges) == (last - 2, 1, [(last - 2, 1)])
+
+
+def bare(*numbers: int) -> bytes:
+    """Node 1's frames of 3.1."""
+    return b"".join(bytes(request(b"resource %d" % number, sender=1, h_version=0x00030001)) for number in numbers)
+
+
+def joins(script: Script) -> bytes:
+    """What node 1 begins with when it has booted."""
+    return bytes(status(sender=script.one, h_version=0x00030001))
+
+
+@pytest.mark.parametrize(
+    ("end", "verdicts"),
+    [
+        ("reset", [("c1", "c2", "unsafe")]),  # the peer sends, and the new boot knows nothing of the connection
+        ("nothing", [("c1", "c2", "unsafe")]),
+        ("fin", []),  # the peer closes in order: nothing went on
+    ],
+)
+def test_a_3_1_node_that_crashed_leaves_its_connection_alone(
+    script: Script, end: str, verdicts: list[tuple[str, str, str]]
+) -> None:
+    """Its new boot dials before anything ends the old connection."""
+    old = script.network.connect(script.one, script.two)
+    old.send(script.one, joins(script))
+    old.send(script.two, status_reply(sender=2, h_version=0x00030001))
+    old.send(script.one, bare(0), acknowledge=False)
+    new = script.network.connect(script.one, script.two)
+    new.send(script.one, joins(script))
+    if end == "reset":
+        old.reset(by=script.one)
+    elif end == "fin":
+        old.finish(script.two)
+    new.send(script.one, bare(1))
+    assert script.verdicts() == verdicts
+
+
+def test_a_3_1_stream_that_leaves_two_connections_alone(script: Script) -> None:
+    for number in range(3):
+        connection = script.network.connect(script.one, script.two)
+        connection.send(script.one, joins(script) + bare(number))
+        connection.send(script.two, status_reply(sender=2, h_version=0x00030001))
+    assert script.verdicts() == [("c1", "c2", "unprotected"), ("c2", "c3", "unprotected")]
