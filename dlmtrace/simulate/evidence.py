@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from itertools import pairwise
 
 from dlmtrace.simulate.endpoint import EQUAL_ACKS
+from dlmtrace.simulate.frames import type_of
 from dlmtrace.simulate.network import Settings
 from dlmtrace.simulate.sequence import before
 from dlmtrace.simulate.sightings import ConnectionTruth
 from dlmtrace.simulate.truth import Epoch, FrameTruth, Log, Stream, Transmission
+from dlmtrace.wire.enums import RecoveryType
 
 ACKNOWLEDGEMENT_DELAY = 200_000_000
 """ns by which a TCP delays its acknowledgement at most: no sooner is its silence a sign."""
@@ -23,7 +25,10 @@ def doubt(log: Log, connections: list[ConnectionTruth], settings: Settings) -> N
     way = settings.delay + settings.jitter + settings.work_delay
     sight = _Sight(log, connections)
     for stream in log.streams.values():
+        older_lives: set[int] = set()
         for epoch in stream.epochs:
+            refused = _unnoticed(log.streams, stream, epoch, older_lives)
+            older_lives |= _lives(epoch)
             heard = max((ack.written for ack in stream.acknowledgements if ack.epoch is epoch), default=0)
             older = epoch is stream.epochs[0] and _may_be_older(stream)
             holed: set[tuple[int, int]] = set()  # directions of which a later byte has passed, and is in doubt
@@ -31,7 +36,8 @@ def doubt(log: Log, connections: list[ConnectionTruth], settings: Settings) -> N
                 if frame.delivered is not None:
                     frame.undecided = frame.confirmed is None and not any(map(sight.shows, frame.transmissions))
                 else:
-                    frame.undecided = sight.leaves_open(frame, heard - way, holed) or (older and frame.seen)
+                    looked = any(each.receiver_incarnation in refused for each in frame.transmissions if each.seen)
+                    frame.undecided = sight.leaves_open(frame, heard - way, holed) or looked or (older and frame.seen)
             follows = False  # what came behind a frame that may have been taken may have been taken, too
             for frame in epoch.frames:
                 if frame.delivered is None:
@@ -45,6 +51,53 @@ def _may_be_older(stream: Stream) -> bool:
     epoch = stream.epochs[0]
     frames, acks = epoch.frames, [ack for ack in stream.acknowledgements if ack.epoch in (None, epoch)]
     return len(acks) < EQUAL_ACKS and not frames[0].seen and all(frame.confirmed is None for frame in frames)
+
+
+def _lives(epoch: Epoch) -> set[int]:
+    """Lives of the receiver's record that looked at frames of the epoch."""
+    looked = (each.receiver_incarnation for frame in epoch.frames for each in frame.transmissions)
+    return {life for life in looked if life is not None}
+
+
+def _unnoticed(streams: Streams, stream: Stream, epoch: Epoch, older: set[int]) -> set[int]:
+    """Lives of the receiver's record that took what they did not wait for, though packets do not show it: it goes on
+    with the numbers of ``older`` epochs although the sender started again, or started again in the midst of this one.
+    """
+    lives = _lives(epoch)
+    if lives & older:
+        return set() if receiver_kept(streams, stream, epoch) else lives & older
+    return set() if restarted_alone(streams, stream.receiver, stream.sender) else lives - {min(lives, default=0)}
+
+
+def receiver_kept(streams: Streams, stream: Stream, epoch: Epoch) -> bool:
+    """Do packets show that the receiver did not start again when ``epoch`` began: by its own numbers, or by an ACK of
+    more than the new epoch had sent by then?"""
+    if restarted_alone(streams, stream.sender, stream.receiver):
+        return True
+    place = stream.epochs.index(epoch)
+    for ack in stream.acknowledgements:
+        passed = [
+            frame.place for frame in epoch.frames if any((t.seen or ack.seen) < ack.seen for t in frame.transmissions)
+        ]
+        if ack.epoch in stream.epochs[:place] and passed and epoch.place(ack.expected) > max(passed) + 1:
+            return True
+    return False
+
+
+def silent_since(streams: Streams, stream: Stream, began: int) -> bool:
+    """Did the receiver poll after ``began`` (ns), as a node does that comes back, but acknowledge nothing any more?
+
+    It may have come back before, and have ignored all that was sent since: a node listens before it polls.
+    """
+    back = streams.get((stream.receiver, stream.sender))
+    polls = (
+        transmission.seen
+        for frame in (back.bare if back else [])
+        for transmission in frame.transmissions
+        if type_of(transmission.outgoing.frame) == RecoveryType.STATUS
+    )
+    polled = any(seen is not None and seen > began for seen in polls)
+    return polled and not any(ack.seen > began for ack in stream.acknowledgements)
 
 
 class _Sight:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 from dlmtrace.simulate.endpoint import Outgoing
@@ -89,7 +90,7 @@ class FrameTruth:
     delivered_by: int | None = None
     """``order`` of the transmission that did it"""
     confirmed: int | None = None
-    """ns at which the first ACK that covers it passed the capture point"""
+    """ns at which the first ACK that covers it passed the capture point, before the next epoch began"""
     undecided: bool = False
     """whether the capture leaves open if it was taken: it was not, but its bytes passed, their connection was not
     reset, or before TCP's silence could tell, or TCP had acknowledged them, and what the receiver said since had left
@@ -134,6 +135,11 @@ class Epoch:
     frames: list[FrameTruth] = field(default_factory=list)
     """in the order of their numbers"""
     ended_by: EpochEnd = "open"
+
+    @property
+    def began(self) -> int:
+        """ns at which the first of its frames that passed the capture point did."""
+        return min(each.seen for frame in self.frames for each in frame.transmissions if each.seen is not None)
 
     def place(self, sequence: int) -> int:
         """Place of a number in ``frames``; len(frames) for the one that would come next."""
@@ -315,6 +321,7 @@ def confirm(log: Log) -> None:
     seen = [entry for entry in log.acknowledgements if entry[2].seen is not None]
     seen.sort(key=lambda entry: (entry[2].packet, entry[2].order))
     confirmed: dict[Epoch, int] = {}
+    over = {old: new.began for stream in log.streams.values() for old, new in pairwise(stream.epochs) if new.sent()}
     for sender, receiver, transmission, epoch in seen:
         outgoing = transmission.outgoing
         assert outgoing.sequence is not None
@@ -325,7 +332,7 @@ def confirm(log: Log) -> None:
             stream.acknowledgements.append(
                 Acknowledgement(transmission.seen, transmission.packet, transmission.written, outgoing.sequence, epoch)
             )
-        if epoch is None:
+        if epoch is None or over.get(epoch, transmission.seen) < transmission.seen:
             continue
         end = epoch.place(outgoing.sequence)
         if end <= len(epoch.frames):  # else: before the epoch's first number

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from typing import Literal, NamedTuple
 
-from dlmtrace.simulate.evidence import Streams, both_restarted, restarted_alone
+from dlmtrace.simulate.evidence import Streams, both_restarted, receiver_kept, restarted_alone, silent_since
 from dlmtrace.simulate.sightings import ConnectionTruth
 from dlmtrace.simulate.truth import Epoch, FrameTruth, Log, Stream, Transmission
 from dlmtrace.wire.enums import Command
@@ -232,16 +232,19 @@ def _judge(change: _Change, place: int, streams: Streams) -> _Judgement:
     new = change.new
     assert new is not None
     owner = next((life for part in [*change.upto, new] for life in sorted(part.lives)), None)
-    if owner is not None and new.lives - {owner}:
+    anew = new.lives - {owner} if owner is not None else set()
+    if anew and not _in_step(new, anew):
         shown = restarted_alone(streams, change.stream.receiver, change.stream.sender)
         return _Judgement("unsafe", "the receiver's numbers started again, the sender's did not", _unless(shown))
+    # else the receiver came back, but took the repeated frames from the first one on, as the record before would have
+    unnoticed: frozenset[Verdict] = frozenset({"unsafe"}) if anew else frozenset()
     left = [frame for frame in change.at_risk if _left_out(frame, new)]
     if left and not all(_waited(frame, change.upto[-1], new) for frame in left):
         went_on = new.highest > change.at_risk[-1].place  # beyond what was at risk: else the rest may still come
         proven = went_on and _proven(change, new, left[0])
         return _Judgement("unsafe", "frames were left out", _unless(proven), _repair(left, change.later, place))
     # else what was left out waited behind what the new connection carried before that ended, too
-    doubtful: frozenset[Verdict] = frozenset({"unsafe"}) if left else frozenset()
+    doubtful: frozenset[Verdict] = frozenset({"unsafe"}) if left else unnoticed
     if not all(frame.confirmed is not None for frame in change.at_risk):
         return _Judgement("inconclusive", "no confirmation came before the end", doubtful)
     reason = "everything was confirmed" if change.at_risk else "nothing was at risk"
@@ -250,7 +253,14 @@ def _judge(change: _Change, place: int, streams: Streams) -> _Judgement:
         frame not in new.seen and frame.confirmed is not None and frame.confirmed > next_ends
         for frame in change.at_risk
     )
-    return _Judgement("safe", reason, doubtful | {"inconclusive"} if late or left else doubtful)
+    unheard = late or left or silent_since(streams, change.stream, new.began)
+    return _Judgement("safe", reason, doubtful | {"inconclusive"} if unheard else doubtful)
+
+
+def _in_step(new: _Part, anew: set[int]) -> bool:
+    """Did a record that started again take the epoch's first number on the new connection?"""
+    first = [transmission for transmission, frame in new.entries if not frame.place and transmission.ignored is None]
+    return any(transmission.receiver_incarnation in anew for transmission in first)
 
 
 def _repair(left: list[FrameTruth], later: list[_Part], place: int) -> int | None:
@@ -276,9 +286,8 @@ def _proven(change: _Change, new: _Part, first: FrameTruth) -> bool:
 def _judge_restart(change: _Change, epoch: Epoch, streams: Streams) -> _Judgement:
     """The sender's numbers started again with ``epoch``, without FIN."""
     assert change.new is not None
-    sender, receiver = change.stream.sender, change.stream.receiver
     if change.new.lives & set[int]().union(*(part.lives for part in change.upto)):
-        shown = restarted_alone(streams, sender, receiver)
+        shown = receiver_kept(streams, change.stream, epoch)
         return _Judgement("unsafe", "the sender's numbers started again, the receiver's did not", _unless(shown))
     return _Judgement(
         "reset", "both started again", _unless(both_restarted(streams, change.stream, change.epoch, epoch))

@@ -50,7 +50,10 @@ class Acknowledgements:
         self._resets.acknowledge(number, numbering)
         unwrapped = unwrap(number, expectation.confirmed)
         if unwrapped > numbering.next:
-            self._beyond(unwrapped, arrival, numbering)
+            if numbering.kept is not None:
+                numbering.keep(number)
+            else:
+                self._beyond(unwrapped, arrival, numbering)
             return
         if unwrapped < numbering.first == expectation.confirmed:
             if numbering.repeat_ack(unwrapped) == FAST_ACKS:
@@ -92,6 +95,8 @@ class Acknowledgements:
     def _beyond(self, number: int, arrival: Arrival, numbering: Numbering) -> None:
         """An ACK of a number that was never seen: was it lost by the capture, or never sent?  The next frame tells."""
         lossy = not self._carriers or self._lost_anything()
+        if self._resets.may_be_kept(number & MASK) and arrival.carrier >> 1 in self._pair.deaths:
+            return  # of the epoch before
         if lossy and number - numbering.next <= FAR:
             self.lose_until(number, arrival, numbering)
             self._judgement.judge(numbering.expectation)
@@ -108,11 +113,21 @@ class Acknowledgements:
             self.lose_until(acknowledged, ack, numbering)
             return
         died = self._pair.last_error is not None and self._pair.last_error >= ack.time - ERROR_REACH
-        if running and arrival.number == numbering.next and not died:
+        contiguous = running and arrival.number == numbering.next
+        if contiguous and self._resets.may_be_kept(acknowledged & MASK):
+            self._resets.keep(numbering, acknowledged & MASK)
+        elif contiguous and not died:
             text = f"ACK {acknowledged & MASK} confirms more than was sent (up to {arrival.number - 1 & MASK})"
             self._reporter.find("ACK301", ack, text, numbering.next, acknowledged - 1)
         elif acknowledged - numbering.next <= FAR:
             self.lose_until(acknowledged, ack, numbering)
+
+    def conclude(self, numbering: Numbering) -> None:
+        """No frame comes after an ACK of numbers that were not seen."""
+        if numbering.ahead is not None and self._resets.may_be_kept(numbering.ahead[0] & MASK):
+            self._resets.keep(numbering, numbering.ahead[0] & MASK)
+        elif numbering.ahead is not None:
+            self.lose_until(*numbering.ahead, numbering)
 
     def lose_until(self, number: int, ack: Arrival, numbering: Numbering) -> None:
         """Frames before ``number`` passed unseen before ``ack``, and others may have passed with them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from dlmtrace.streams.numbers import MASK, RangeSet, wire_ranges
+from dlmtrace.streams.numbers import MASK, RangeSet, unwrap, wire_ranges
 from dlmtrace.streams.receiver import Arrival, Expectation
 from dlmtrace.streams.results import Epoch
 
@@ -42,6 +42,7 @@ class Numbering:
     ahead: tuple[int, Arrival] | None = None  # highest ACK of numbers not seen yet, and its first such frame
     repeated_acks: int = 0  # numbers that were acknowledged FAST_ACKS times in a row
     first_repeated_ack: tuple[int, Arrival] | None = None
+    kept: int | None = None  # what the receiver waited for when this epoch began, where its record is an older one
 
     def note_repeated_acks(self, count: int, number: int, arrival: Arrival) -> None:
         """The ACK of ``number`` (and of others, ``count`` in all) came FAST_ACKS times in a row."""
@@ -61,6 +62,23 @@ class Numbering:
         self.result.seq_first = self.result.confirmed_to = number & MASK
         self.expectation.begin(number)
 
+    def keep(self, expected: int) -> None:
+        """The receiver's record did not start again: it waits for ``expected`` (as on the wire), and takes nothing
+        before."""
+        self.kept = unwrap(expected, self.next)
+        self.ahead = None
+        self.expectation.wait_for(self.kept)
+
+    def confirm_late(self, expected: int) -> None:
+        """The epoch is over, but the receiver still says that it waits for ``expected`` (as on the wire)."""
+        number = unwrap(expected, self.expectation.confirmed)
+        for arrival in self.expectation.arrivals:
+            arrival.came = arrival.came and arrival.number < number
+        self.expectation.recount()
+        self.expectation.acknowledge(number)
+        self.result.confirmed_to = expected
+        self.conclude("restart")
+
     def lose_until(self, number: int) -> None:
         """The numbers before ``number`` were confirmed: those not seen were sent, and the capture lost them."""
         if number > self.next:
@@ -79,9 +97,10 @@ class Numbering:
         result, expected = self.result, self.expectation.expected
         result.ended_by = "fin" if self.closed else ended_by
         result.seq_last = self.next - 1 & MASK
-        result.delivered = max(expected - self.first, 0)
+        taken = self.first if self.kept is None else max(self.first, self.kept)
+        result.delivered = max(expected - taken, 0)
         if result.delivered:
-            result.delivered_ranges = wire_ranges([(self.first, expected - 1)])
+            result.delivered_ranges = wire_ranges([(taken, expected - 1)])
         result.missing = wire_ranges(self.missing.ranges())
 
     def unseen(self) -> RangeSet:

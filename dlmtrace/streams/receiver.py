@@ -75,7 +75,12 @@ class Expectation:
 
     def begin(self, first: int) -> None:
         """The receiver waits for a number before the first that was seen."""
-        self.confirmed = self._start = first
+        self.confirmed = first
+        self.wait_for(first)
+
+    def wait_for(self, number: int) -> None:
+        """The receiver waited for this number when the first of ``arrivals`` came."""
+        self._start = number
         self.recount()
 
     def kept_early(self, acknowledged: int) -> bool:

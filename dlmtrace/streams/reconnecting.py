@@ -118,10 +118,19 @@ class Resumption:
 
     def fail(self, expectation: Expectation) -> None:
         """The receiver came back with fresh numbers, and takes only what begins at 0."""
-        rest, record = RangeSet(), self.record
-        if expectation.confirmed & MASK:
-            rest.add(max(self.low, expectation.confirmed), self.upto - 1)
-        self._lose(rest)
+        waits = expectation.confirmed if not expectation.confirmed & MASK else None
+        for arrival in expectation.arrivals:
+            if arrival.ordinal >= self.began and arrival.number == waits:
+                waits += 1
+            elif arrival.ordinal >= self.began and (waits is None or arrival.number > waits):
+                arrival.came = False
+        expectation.recount()
+        sent = self.upto if self.sent is None else min(self.sent, self.upto)
+        left_out, lost, record = RangeSet(), RangeSet(), self.record
+        left_out.add(sent, self.upto - 1)
+        for low, high in [(self.low, sent - 1), *left_out.outside(self.resent).ranges()]:
+            lost.add(max(low, expectation.expected), high)
+        self._lose(lost)
         self.came_back = True
         record.unconfirmed = wire_ranges([(self.low, self.upto - 1)] if self.upto > self.low else [])
         record.resent = wire_ranges(self.resent.ranges())
@@ -260,8 +269,7 @@ class Judgement:
             if not final or not resumption.judge(expectation, restarted, over, self.cut_off):
                 still.append(resumption)
             elif resumption.came_back:
-                self._undo(resumption, expectation)
-                self._decided(resumption.record)
+                self._tell_return(resumption.record)
             elif resumption.lost and not over:
                 self.damaged.append(resumption)
             elif not over and not resumption.confirmed_since:
@@ -285,23 +293,18 @@ class Judgement:
                 resumption.record.verdict, resumption.record.reason = "inconclusive", HIDDEN
             elif self.came_back and not resumption.ended:
                 resumption.fail(expectation)
-                self._undo(resumption, expectation)
-                self._decided(resumption.record)
+                self._tell_return(resumption.record)
                 continue
             elif resumption.polled and resumption.record.verdict == "safe":
                 resumption.record.verdict = "inconclusive"
                 resumption.record.reason = "the receiver polls as a node does that comes back, and was not heard since"
             self._conclude(resumption)
 
-    def _undo(self, resumption: Resumption, expectation: Expectation) -> None:
+    def _tell_return(self, record: Reconnect) -> None:
         """The receiver had come back with fresh numbers: it took nothing of what was sent to it since."""
-        if expectation.confirmed & MASK:
-            for arrival in expectation.arrivals:
-                arrival.came = arrival.came and arrival.ordinal < resumption.began
-            expectation.recount()
         text = "the receiver started again at 0, this direction went on with its old numbers"
-        record = resumption.record
         self._reporter.of_reconnect("SEQ207", record, text, count=record.lost_frames, severity="error")
+        self._decided(record)
 
     def _conclude(self, resumption: Resumption) -> None:
         record = resumption.record

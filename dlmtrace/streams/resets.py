@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dlmtrace.streams.numbering import Numbering
-from dlmtrace.streams.numbers import unwrap, wire_ranges
+from dlmtrace.streams.numbers import MASK, unwrap, wire_ranges
 from dlmtrace.streams.pair import Death
 from dlmtrace.streams.reconnecting import Resumption
 from dlmtrace.streams.reporter import Reporter
@@ -21,10 +21,12 @@ class Resets:
         self._reporter, self._decided, self._lost_since = reporter, decided, lost_since
         self.waiting: list[Resumption] = []
         self._started = -1  # ordinal of the first frame of the last reset
+        self._old: Numbering | None = None  # the epoch before that
 
-    def begin(self, record: Reconnect, death: Death, low: int, upto: int, started: int, other: Resets | None) -> None:
-        """This direction started again with frame ``started`` (ordinal); ``low`` … ``upto`` - 1 were unconfirmed."""
-        self._started = started
+    def begin(self, record: Reconnect, death: Death, old: Numbering, started: int, other: Resets | None) -> None:
+        """This direction started again with frame ``started`` (ordinal), behind the ``old`` numbers."""
+        low, upto = old.expectation.confirmed, old.next
+        self._started, self._old = started, old
         record.unconfirmed = wire_ranges([(low, upto - 1)] if upto > low else [])
         reset = Resumption(record, death.ordinal, low, upto, False, death.time)
         if other is not None and (other.waiting or other._started > death.ordinal):
@@ -38,6 +40,20 @@ class Resets:
         below = any(unwrap(number, reset.low) < reset.low for reset in self.waiting)
         if below and unwrap(number, numbering.expectation.confirmed) <= numbering.next:
             self.settle(both=True)
+
+    def may_be_kept(self, number: int) -> bool:
+        """Is an ACK of ``number`` (as on the wire) what the receiver may say with the record that it had before?"""
+        return any(reset.low <= unwrap(number, reset.low) <= reset.upto for reset in self.waiting)
+
+    def keep(self, numbering: Numbering, expected: int | None = None) -> None:
+        """The receiver goes on with its old record: it says that it waits for ``expected``, or its own numbers go on;
+        ``numbering`` is the new one."""
+        assert self._old is not None
+        if not any(self._lost_since(reset.since) for reset in self.waiting):
+            if expected is not None:
+                self._old.confirm_late(expected)
+            numbering.keep(self._old.expectation.expected & MASK)
+        self.settle(both=False)
 
     def settle(self, both: bool) -> None:
         """The other direction was seen: it started again too, or went on with its old numbers."""
@@ -63,8 +79,10 @@ class Resets:
             record.reason = "the capture may have lost the other direction's new beginning"
         else:
             record.verdict = "unsafe"
-            record.reason = "the sender's numbers started again at 0, those of the other direction did not"
-            record.lost, record.lost_frames = record.unconfirmed, reset.upto - reset.low
-            text = "this direction started again at 0, the other one goes on with its old numbers"
+            record.reason = "the sender's numbers started again at 0, the receiver goes on with the old ones"
+            low = reset.low if self._old is None else max(reset.low, self._old.expectation.expected)
+            if reset.upto > low:
+                record.lost, record.lost_frames = wire_ranges([(low, reset.upto - 1)]), reset.upto - low
+            text = "this direction started again at 0, the receiver goes on with its old numbers"
             self._reporter.of_reconnect("SEQ207", record, text, severity="error")
         self._decided(record)

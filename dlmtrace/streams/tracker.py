@@ -111,7 +111,8 @@ class Tracker:
                 )
                 return
         if self.peer is not None and any(numbering.started < reset.began for reset in self.peer.resets.waiting):
-            self.peer.resets.settle(both=False)  # this direction goes on with its old numbers
+            assert self.peer.numbering is not None
+            self.peer.resets.keep(self.peer.numbering)  # this direction goes on with its old numbers
             self.judgement.came_back = True
         numbering.result.frames += 1
         late = arrival.carrier in self.ends and self.pair.outlived(arrival.carrier, self.carrier)
@@ -299,14 +300,14 @@ class Tracker:
         death = self._death_of_current()
         if death is not None:
             self._doubt(replace(death, time=arrival.time) if death.kind == "fin" else death, numbering)
-        low, upto = numbering.expectation.confirmed, numbering.next
+        upto = numbering.next
         self._end_epoch("restart")
         if not numbering.closed and death is not None:
             text = f"the numbers start again at {number} after {upto - 1 & MASK}, with no exchange of FIN"
             self.reporter.find("SEQ207", arrival, text)
             record = begin(self._numbers, self.stream, death, arrival)
             other = None if self.peer is None else self.peer.resets
-            self.resets.begin(record, death, low, upto, arrival.ordinal, other)
+            self.resets.begin(record, death, numbering, arrival.ordinal, other)
         self.numbering = self.stopped = None
         numbering = self._begin(number, arrival)
         arrival.number = number
@@ -324,8 +325,7 @@ class Tracker:
         numbering = self.numbering
         assert numbering is not None
         self.resends.settle()
-        if numbering.ahead is not None:
-            self.acknowledgements.lose_until(*numbering.ahead, numbering)
+        self.acknowledgements.conclude(numbering)
         if numbering.first_repeated_ack is not None:
             number, arrival = numbering.first_repeated_ack
             text = f"{numbering.repeated_acks} numbers were acknowledged {FAST_ACKS} times in a row or more"

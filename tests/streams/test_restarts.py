@@ -128,3 +128,98 @@ def test_a_receiver_that_polls_when_the_new_connection_is_over_took_what_was_con
     last = script.network.connect(script.two, script.one)
     last.send(script.two, status(sender=2))
     assert script.verdicts()[0] == ("c1", "c2", "safe")
+
+
+def told(script: Script, sender: int) -> tuple[str, list[tuple[int, int]], list[list[tuple[int, int]]]]:
+    """Verdict on the one reconnect of a stream, its lost numbers, and what was delivered in each epoch."""
+    analysis = script.analysis()
+    (record,) = [record for record in analysis.reconnects if record.sender == sender]
+    (stream,) = [stream for stream in analysis.streams if stream.sender == sender]
+    return record.verdict, record.lost, [epoch.delivered_ranges for epoch in stream.epochs]
+
+
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_an_ack_of_old_numbers_shows_that_the_receiver_goes_on_with_them(script: Script, goes_on: bool) -> None:
+    """Protocol page §6.2: what comes below the expected number is dropped, and the expected number acknowledged."""
+    old = script.meet()
+    old.send(script.one, frames(*range(6)))
+    old.send(script.two, ack(2, sender=2))
+    old.reset(by=script.two)
+    new = script.meet()
+    new.send(script.one, fresh(0))
+    new.send(script.two, ack(4, sender=2))  # 4 and 5 never came
+    delivered = [[(0, 3)], []]
+    if goes_on:
+        new.send(script.one, fresh(1, 2, 3, 4, 5))
+        delivered = [[(0, 3)], [(4, 5)]]  # the first that the old record waits for
+    assert told(script, 1) == ("unsafe", [(4, 5)], delivered)
+
+
+def test_a_late_ack_of_the_old_connection_says_nothing_of_the_new_numbers(script: Script) -> None:
+    old = script.meet()
+    old.send(script.one, frames(0, 1))
+    old.send(script.two, ack(2, sender=2))
+    old.reset(by=script.one)
+    new = script.meet()
+    new.send(script.one, fresh(0))
+    old.send(script.two, ack(2, sender=2))
+    new.send(script.one, fresh(1))
+    assert told(script, 1) == ("inconclusive", [], [[(0, 1)], [(0, 1)]])
+
+
+def test_an_ack_of_more_than_either_epoch_sent_is_no_sign_of_the_old_record(script: Script) -> None:
+    old = script.meet()
+    old.send(script.one, frames(0, 1))
+    old.send(script.two, ack(2, sender=2))
+    old.reset(by=script.two)
+    new = script.meet()
+    new.send(script.one, fresh(0))
+    new.send(script.two, ack(9, sender=2))
+    assert script.verdicts() == [("c1", "c2", "inconclusive")]
+
+
+def test_a_receiver_whose_own_numbers_go_on_takes_no_new_ones_below_the_old(script: Script) -> None:
+    old = script.meet()
+    old.send(script.one, frames(0, 1, 2))
+    old.send(script.two, back(0) + ack(2, sender=2))
+    old.reset(by=script.two)
+    new = script.meet()
+    new.send(script.one, fresh(0, 1))
+    new.send(script.two, back(1))
+    assert told(script, 1) == ("unsafe", [], [[(0, 2)], []])
+
+
+@pytest.mark.parametrize(
+    ("again", "delivered"),
+    [
+        ((0, 1, 2), [(0, 2)]),  # nothing was confirmed: the fresh record takes all of it
+        ((1, 2), [(0, 1)]),  # number 0 is not sent again, and the fresh record waits for it
+    ],
+)
+def test_a_receiver_that_came_back_takes_what_begins_at_0(
+    script: Script, again: tuple[int, ...], delivered: list[tuple[int, int]]
+) -> None:
+    old = script.meet()
+    old.send(script.one, frames(0, 1))
+    old.send(script.two, back(0))
+    old.reset(by=script.two)
+    new = script.meet(script.two)
+    new.send(script.two, opts(0, request(b"after", sender=2)))
+    new.send(script.one, frames(*again))
+    verdict, _, epochs = told(script, 1)
+    assert (verdict, epochs) == ("unsafe", [delivered])
+
+
+def test_of_what_a_receiver_that_came_back_never_took_the_old_record_had_a_part(script: Script) -> None:
+    old = script.meet()
+    old.send(script.one, frames(0, 1, 2))
+    old.send(script.two, back(0) + ack(1, sender=2))
+    old.send(script.one, frames(3), acknowledge=False)
+    script.network.wait(SECOND)  # TCP would have acknowledged it
+    old.reset(by=script.two)
+    new = script.meet(script.two)
+    new.send(script.two, opts(0, request(b"after", sender=2)))
+    new.send(script.one, frames(1, 2, 3))
+    verdict, lost, epochs = told(script, 1)
+    assert verdict == "unsafe"
+    assert (epochs, lost) == ([[(0, 2)]], [(3, 3)]), "TCP had acknowledged 1 and 2 while the old record was there"
