@@ -27,7 +27,7 @@ def doubt(log: Log, connections: list[ConnectionTruth], settings: Settings) -> N
     for stream in log.streams.values():
         older_lives: set[int] = set()
         for epoch in stream.epochs:
-            refused = _unnoticed(log.streams, stream, epoch, older_lives)
+            refused = _unnoticed(log.streams, stream, epoch, older_lives, connections)
             older_lives |= _lives(epoch)
             heard = max((ack.written for ack in stream.acknowledgements if ack.epoch is epoch), default=0)
             older = epoch is stream.epochs[0] and _may_be_older(stream)
@@ -59,28 +59,30 @@ def _lives(epoch: Epoch) -> set[int]:
     return {life for life in looked if life is not None}
 
 
-def _unnoticed(streams: Streams, stream: Stream, epoch: Epoch, older: set[int]) -> set[int]:
+def _unnoticed(
+    streams: Streams, stream: Stream, epoch: Epoch, older: set[int], connections: list[ConnectionTruth]
+) -> set[int]:
     """Lives of the receiver's record that took what they did not wait for, though packets do not show it: it goes on
     with the numbers of ``older`` epochs although the sender started again, or started again in the midst of this one.
     """
     lives = _lives(epoch)
     if lives & older:
-        return set() if receiver_kept(streams, stream, epoch) else lives & older
+        return set() if receiver_kept(streams, stream, epoch, connections) else lives & older
     return set() if restarted_alone(streams, stream.receiver, stream.sender) else lives - {min(lives, default=0)}
 
 
-def receiver_kept(streams: Streams, stream: Stream, epoch: Epoch) -> bool:
+def receiver_kept(streams: Streams, stream: Stream, epoch: Epoch, connections: list[ConnectionTruth]) -> bool:
     """Do packets show that the receiver did not start again when ``epoch`` began: by its own numbers, or by an ACK of
-    more than the new epoch had sent by then?"""
+    more than the new epoch had sent by then?  One on a connection that has ended may be late."""
     if restarted_alone(streams, stream.sender, stream.receiver):
         return True
-    place = stream.epochs.index(epoch)
+    older = stream.epochs[: stream.epochs.index(epoch)]
     for ack in stream.acknowledgements:
-        passed = [
-            frame.place for frame in epoch.frames if any((t.seen or ack.seen) < ack.seen for t in frame.transmissions)
-        ]
-        if ack.epoch in stream.epochs[:place] and passed and epoch.place(ack.expected) > max(passed) + 1:
-            return True
+        ended = connections[ack.connection].first_end
+        if ack.epoch in older and (ended is None or ack.seen < ended):
+            passed = [f.place for f in epoch.frames if any((t.seen or ack.seen) < ack.seen for t in f.transmissions)]
+            if passed and epoch.place(ack.expected) > max(passed) + 1:
+                return True
     return False
 
 

@@ -35,6 +35,11 @@ class ConnectionTruth:
         return "rst" if self.reset is not None else "fin" if self.finished is not None else "open"
 
     @property
+    def first_end(self) -> int | None:
+        """ns of the first RST or FIN."""
+        return min((time for time in (self.reset, self.finished) if time is not None), default=None)
+
+    @property
     def ended(self) -> int | None:
         """ns of the first RST, else of the first FIN."""
         return self.reset if self.reset is not None else self.finished

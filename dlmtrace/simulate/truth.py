@@ -186,6 +186,8 @@ class Acknowledgement:
     """its number"""
     epoch: Epoch | None
     """epoch of the stream whose frames it confirms; None: its sender had taken none"""
+    connection: int
+    """index of the connection"""
 
 
 @dataclass(eq=False, slots=True)
@@ -330,7 +332,14 @@ def confirm(log: Log) -> None:
         stream = log.streams.get((receiver, sender))
         if stream is not None:
             stream.acknowledgements.append(
-                Acknowledgement(transmission.seen, transmission.packet, transmission.written, outgoing.sequence, epoch)
+                Acknowledgement(
+                    transmission.seen,
+                    transmission.packet,
+                    transmission.written,
+                    outgoing.sequence,
+                    epoch,
+                    transmission.connection,
+                )
             )
         if epoch is None or over.get(epoch, transmission.seen) < transmission.seen:
             continue

@@ -193,7 +193,7 @@ def _sequenced(stream: Stream, connections: list[ConnectionTruth], streams: Stre
             continue
         if before is not None and before[1].ended_by != "fin":
             boundary = change(*before, len(before[2]) - 1, parts[0], inside=False)
-            found.append(boundary.judged(_judge_restart(boundary, epoch, streams)))
+            found.append(boundary.judged(_judge_restart(boundary, epoch, streams, connections)))
         for old in range(len(parts) - 1):
             inner = change(number, epoch, parts, old, parts[old + 1], inside=True)
             found.append(inner.judged(_judge(inner, len(found), streams)))
@@ -237,7 +237,7 @@ def _judge(change: _Change, place: int, streams: Streams) -> _Judgement:
         shown = restarted_alone(streams, change.stream.receiver, change.stream.sender)
         return _Judgement("unsafe", "the receiver's numbers started again, the sender's did not", _unless(shown))
     # else the receiver came back, but took the repeated frames from the first one on, as the record before would have
-    unnoticed: frozenset[Verdict] = frozenset({"unsafe"}) if anew else frozenset()
+    unnoticed: frozenset[Verdict] = frozenset({"unsafe", "inconclusive"}) if anew else frozenset()
     left = [frame for frame in change.at_risk if _left_out(frame, new)]
     if left and not all(_waited(frame, change.upto[-1], new) for frame in left):
         went_on = new.highest > change.at_risk[-1].place  # beyond what was at risk: else the rest may still come
@@ -283,11 +283,11 @@ def _proven(change: _Change, new: _Part, first: FrameTruth) -> bool:
     )
 
 
-def _judge_restart(change: _Change, epoch: Epoch, streams: Streams) -> _Judgement:
+def _judge_restart(change: _Change, epoch: Epoch, streams: Streams, connections: list[ConnectionTruth]) -> _Judgement:
     """The sender's numbers started again with ``epoch``, without FIN."""
     assert change.new is not None
     if change.new.lives & set[int]().union(*(part.lives for part in change.upto)):
-        shown = receiver_kept(streams, change.stream, epoch)
+        shown = receiver_kept(streams, change.stream, epoch, connections)
         return _Judgement("unsafe", "the sender's numbers started again, the receiver's did not", _unless(shown))
     return _Judgement(
         "reset", "both started again", _unless(both_restarted(streams, change.stream, change.epoch, epoch))

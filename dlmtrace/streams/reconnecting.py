@@ -118,11 +118,11 @@ class Resumption:
 
     def fail(self, expectation: Expectation) -> None:
         """The receiver came back with fresh numbers, and takes only what begins at 0."""
-        waits = expectation.confirmed if not expectation.confirmed & MASK else None
-        for arrival in expectation.arrivals:
-            if arrival.ordinal >= self.began and arrival.number == waits:
-                waits += 1
-            elif arrival.ordinal >= self.began and (waits is None or arrival.number > waits):
+        waits = -1  # until it gets number 0
+        for arrival in [each for each in expectation.arrivals if each.ordinal >= self.began]:
+            if arrival.number == waits or (waits < 0 and not arrival.number & MASK):
+                waits = arrival.number + 1
+            elif arrival.number > waits:
                 arrival.came = False
         expectation.recount()
         sent = self.upto if self.sent is None else min(self.sent, self.upto)

@@ -111,3 +111,47 @@ def test_each_boot_counts_its_recoveries_from_a_number_of_its_own(dialect: str, 
     sent = [frame.transmissions[0].outgoing for frame in outcome.streams[1, 2].bare]
     counts = {each.incarnation: recovery_sequence(each.frame) for each in sent}
     assert (counts[0] != counts[1]) is differ
+
+
+def test_an_ack_of_the_old_record_shows_that_it_was_kept() -> None:
+    """Node 1 begins at 0 again when its second poll, after 5 s, is answered; node 2 drops that, and acknowledges the
+    number that it waits for."""
+    steps = Send(T, 1, 2, 3), Crash(2 * T, 1, SECOND), Send(SECOND + T, 1, 2, 2)
+    outcome = play("5.14", *steps, until=9 * SECOND)
+    old, new = outcome.streams[1, 2].epochs
+    (reconnect,) = of(outcome, 1, 2)
+    assert (reconnect.verdict, reconnect.also, reconnect.lost) == ("unsafe", set(), ())
+    assert (old.delivered(), new.sent(), new.delivered(), new.undecided()) == ([0, 1, 2], [0, 1], [], [])
+    assert (old.confirmed(), new.confirmed()) == ([0, 1, 2], [])
+
+
+def test_an_ack_that_a_fresh_record_would_say_shows_nothing() -> None:
+    """Node 2 waits for 1, and gets 0: it drops that, and acknowledges 1, as a new record would."""
+    steps = Send(T, 1, 2, 1), Crash(2 * T, 1, SECOND), Send(SECOND + T, 1, 2, 1)
+    outcome = play("5.14", *steps, until=9 * SECOND)
+    _, new = outcome.streams[1, 2].epochs
+    (reconnect,) = of(outcome, 1, 2)
+    assert (reconnect.verdict, reconnect.also) == ("unsafe", {"inconclusive"})
+    assert (new.sent(), new.delivered(), new.undecided()) == ([0], [], [0])
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_what_a_receiver_that_came_back_ignores(count: int) -> None:
+    """Message 0 was confirmed, 1 is sent to the fresh record; only node 2's own new numbers would show that it is."""
+    steps = Send(T, 1, 2, 1), Send(T, 2, 1, 1), Crash(2 * T, 2, SECOND), Send(SECOND + T, 1, 2, 1)
+    outcome = play("5.14", *steps, Send(SECOND + T, 2, 1, count), Send(8 * SECOND, 1, 2, 1), until=9 * SECOND)
+    (epoch,) = outcome.streams[1, 2].epochs
+    (reconnect,) = of(outcome, 1, 2)
+    assert (epoch.sent(), epoch.delivered(), epoch.undecided()) == ([0, 1, 2], [0], [] if count else [1, 2])
+    assert (reconnect.verdict, reconnect.also) == ("unsafe", set() if count else {"inconclusive"})
+
+
+def test_a_receiver_that_came_back_and_takes_everything_from_the_first_number_on() -> None:
+    """Nothing was confirmed, so that all of it is sent again: the new record has what the old one had."""
+    steps = Send(T, 1, 2, 3), Crash(T + 20 * MILLISECOND, 2, SECOND), Send(SECOND + T, 1, 2, 300)
+    outcome = play("6.5", *steps, until=2 * SECOND)
+    (epoch,) = outcome.streams[1, 2].epochs
+    (reconnect,) = of(outcome, 1, 2)
+    assert (reconnect.at_risk, reconnect.lost) == ((0, 1, 2), ())
+    assert (reconnect.verdict, reconnect.also) == ("safe", {"unsafe", "inconclusive"})
+    assert len(epoch.delivered()) == 303
