@@ -78,7 +78,7 @@ def test_no_loss_makes_the_standstill_safe(name: str, tmp_path: Path) -> None:
     repaired = (
         packets[0].time + 5_402_000_000
     )  # ns: the connection of the standstill is reset, the next one repeats all
-    for seed in range(6):
+    for seed in range(8):
         analysis = written(tmp_path / "lossy.pcap", ANY[name](packets, random.Random(f"{name} {seed}")))
         fatal = [record for record in analysis.reconnects if record.sender == 1 and record.ended < repaired]
         assert "safe" not in [record.verdict for record in fatal], seed
