@@ -75,9 +75,8 @@ def test_a_loss_is_no_error(file: str, tmp_path: Path) -> None:
 def test_no_loss_makes_the_standstill_safe(name: str, tmp_path: Path) -> None:
     """In rst-6.12-tcp node 2 took nothing from node 1 for 2.45 s behind the first reconnect, as the kernels traced."""
     packets = recorded("rst-6.12-tcp.pcap")[:4000]
-    repaired = (
-        packets[0].time + 5_402_000_000
-    )  # ns: the connection of the standstill is reset, the next one repeats all
+    # then the connection of the standstill is reset, and the next one repeats everything
+    repaired = packets[0].time + 5_402_000_000  # ns
     for seed in range(8):
         analysis = written(tmp_path / "lossy.pcap", ANY[name](packets, random.Random(f"{name} {seed}")))
         fatal = [record for record in analysis.reconnects if record.sender == 1 and record.ended < repaired]
