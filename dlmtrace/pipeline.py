@@ -51,7 +51,8 @@ class Trace:
             traffic = self._dissector.feed(batch)
             if self._finder is not None:
                 traffic = self._finder.feed(traffic)
-            yield from self._frames(self._tcp.feed(batch, traffic.tcp), self._tcp_order)
+            for pieces in self._tcp.feed(batch, traffic.tcp):
+                yield from self._frames(pieces, self._tcp_order)
             sctp = sctp or len(traffic.sctp.row) > 0
             if sctp:
                 yield from self._frames(self._sctp.feed(batch, traffic.sctp), self._sctp_order)

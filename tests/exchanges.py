@@ -14,7 +14,8 @@ from dlmtrace.capture.packets import RECORD, TAIL, PacketBatch, packet_number
 from dlmtrace.craft import Connection as CraftedConnection
 from dlmtrace.craft import Network, Node, opts, request
 from dlmtrace.craft.packets import LINK_TYPES, Packet
-from dlmtrace.framing.frames import SKIP_REASONS, WHOLE, FrameBatch
+from dlmtrace.framing.frames import SKIP_REASONS, UNFINISHED, WHOLE, FrameBatch
+from dlmtrace.framing.synchronise import STREAM_END
 from dlmtrace.pipeline import PORT, Trace
 from dlmtrace.transport.connections import Connection, Direction
 
@@ -97,6 +98,23 @@ class Outcome:
                 gap = gap._replace(position=merged[-1].position, length=merged.pop().length + gap.length)
             merged.append(gap)
         return merged
+
+    @property
+    def bytes_told(self) -> int:
+        """Bytes in frames and skips; twice only those that looked like the end of a connection that then went on."""
+        last: set[tuple[int, int, int]] = set()
+        others: list[tuple[int, int, int]] = []
+        for batch in self.batches:
+            for frame in batch.frames:
+                place = int(frame["connection"]), int(frame["side"]), int(frame["position"])
+                told = [(*place[:2], place[2] + byte) for byte in range(int(frame["captured"]))]
+                last.update(told) if frame["state"] == UNFINISHED else others.extend(told)
+            for skip in batch.skips:
+                place = int(skip["connection"]), int(skip["side"]), int(skip["position"])
+                told = [(*place[:2], place[2] + byte) for byte in range(int(skip["length"]))]
+                last.update(told) if skip["reason"] == STREAM_END else others.extend(told)
+        assert len(others) == len(set(others))
+        return len(last.union(others))
 
     @property
     def events(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -27,6 +27,9 @@ COMMAND_OFFSET: int = HEADER.fields["h_cmd"][1]  # type: ignore[index]
 
 _CARRIES = -(1 << 62)
 """Keys of buffers with leftovers go down from here, below those of ``Pieces``."""
+
+ENDED_LIMIT = 4096
+"""Directions remembered that ended: their connections may go on all the same."""
 
 _NOTHING = np.empty(0, np.int64)
 
@@ -93,7 +96,15 @@ class _Stretch:
             framing.sync, framing.reason, framing.expected = Sync.LOST, HOLE_REASON, None
         elif self.hole and framing.expected is None:
             framing.expected = self.position - self.hole
-        return walk(data, low, self.high, position, framing, self.closed)
+        if self.closed != UNFINISHED:
+            return walk(data, low, self.high, position, framing, self.closed)
+        found = walk(data, low, self.high, position, framing, None)
+        known = framing.sync is not Sync.LOST
+        if known:
+            framing = replace(framing)  # the connection may go on all the same, and its last frame with it
+        rest = walk(data, found.stop, self.high, position + found.stop - low, framing, UNFINISHED)
+        stop = found.stop if known else rest.stop
+        return Found(found.frames + rest.frames, found.skips + rest.skips, stop)
 
 
 class Framer:
@@ -105,6 +116,7 @@ class Framer:
     def __init__(self) -> None:
         self.settled: int | None = None
         self._directions: dict[tuple[int, int], _Direction] = {}
+        self._ended: dict[tuple[int, int], _Direction] = {}
 
     def feed(self, pieces: Pieces) -> FrameBatch:
         """The frames that these pieces complete."""
@@ -122,7 +134,7 @@ class Framer:
         connections |= {event.connection.index: event.connection for event in pieces.events}
         for run in pieces.runs:
             if run.ended:
-                self._directions.pop((run.connection.index, run.side), None)
+                self._end((run.connection.index, run.side))
         self.settled = self._settled(pieces)
         return FrameBatch(buffer, table.frames(), _holes(pieces), table.skips(), pieces.events, connections)
 
@@ -146,7 +158,7 @@ class Framer:
         carries: list[tuple[int, int, int]] = []  # the same of the bytes: place, key of buffers, length
         count = 0
         for run in pieces.runs:
-            direction = self._direction(run)
+            direction = self._direction(run, pieces)
             start = run.start + count
             if direction.rows is not None:
                 buffers[_CARRIES - len(carries)] = direction.carry
@@ -166,13 +178,21 @@ class Framer:
             length = np.insert(length, place, size)
         return Rows(table), runs, joined(buffers, buffer, offset, length)
 
-    def _direction(self, run: Run) -> _Direction:
+    def _direction(self, run: Run, pieces: Pieces) -> _Direction:
         key = (run.connection.index, run.side)
-        direction = self._directions.get(key)
+        direction = self._directions.get(key) or self._ended.pop(key, None)
         if direction is None:
             begun = run.connection.directions[run.side].begin_seen
-            direction = self._directions[key] = _Direction(Framing(Sync.CERTAIN if begun else Sync.LOST))
+            if run.stop > run.start and pieces.position[run.start] > pieces.hole[run.start]:
+                begun = False  # it went on after it had been forgotten
+            direction = _Direction(Framing(Sync.CERTAIN if begun else Sync.LOST))
+        self._directions[key] = direction
         return direction
+
+    def _end(self, key: tuple[int, int]) -> None:
+        self._ended[key] = self._directions.pop(key)
+        if len(self._ended) > ENDED_LIMIT:
+            del self._ended[next(iter(self._ended))]
 
     def _walk_plainly(self, plain: list[int], stretches: list[_Stretch], table: _Table) -> tuple[Int, Int, Int]:
         """The stretches that are nothing but a chain of frames: offset, length, stretch of these."""
@@ -204,8 +224,9 @@ class Framer:
                 framing.sent_bare |= count > with_options
             table.done.add(i)
             if stretch.closed is not None:
-                table.found.append((i, stretch.walk(table.data, stop)))
-                stop = stretch.high
+                result = stretch.walk(table.data, stop)
+                table.found.append((i, result))
+                stop = result.stop
             self._keep(stretch, stop, table)
         return chains.offset, chains.length, index[chains.stretch]
 

@@ -23,7 +23,10 @@ _BEGINNING = np.dtype([("header", HEADER), ("options", OPTIONS), ("inner", HEADE
 _USUAL = _BEGINNING.fields["inner"][1]  # type: ignore[index]
 
 WHOLE, CUT, MISSING, UNFINISHED = 0, 1, 2, 3
-"""State of a frame: whole; its end cut off by the snaplen; its end in a hole; the stream ended inside it."""
+"""State of a frame: whole; its end cut off by the snaplen; its end in a hole; the stream ended inside it.
+
+A connection that a RST seemed to have ended may go on; a frame that was told as unfinished then is told again, whole.
+"""
 
 FRAME = np.dtype(
     [

@@ -16,6 +16,8 @@ class ConnectionTruth:
 
     reset: int | None = None
     """ns of the first RST"""
+    broken: int | None = None
+    """ns of the first RST that was no forgery, or broke an end of it"""
     finished: int | None = None
     """ns of the first FIN"""
     closed_first: bool = False
@@ -31,8 +33,8 @@ class ConnectionTruth:
 
     @property
     def ended_by(self) -> Literal["rst", "fin", "open"]:
-        """``open``: neither RST nor FIN passed, whatever became of it."""
-        return "rst" if self.reset is not None else "fin" if self.finished is not None else "open"
+        """``open``: neither a RST that counts nor a FIN passed, whatever became of it."""
+        return "rst" if self.broken is not None else "fin" if self.finished is not None else "open"
 
     @property
     def first_end(self) -> int | None:
@@ -41,8 +43,13 @@ class ConnectionTruth:
 
     @property
     def ended(self) -> int | None:
-        """ns of the first RST, else of the first FIN."""
-        return self.reset if self.reset is not None else self.finished
+        """ns of the first RST that counts, else of the first FIN."""
+        return self.broken if self.broken is not None else self.finished
+
+    @property
+    def seems_reset(self) -> bool:
+        """Did a RST pass that broke nothing, and nothing else end it?"""
+        return self.reset is not None and self.ended is None
 
 
 def watch(log: Log, network: Network) -> list[ConnectionTruth]:
@@ -57,6 +64,8 @@ def watch(log: Log, network: Network) -> list[ConnectionTruth]:
         connection.last = time
         if segment.flags & RST and connection.reset is None:
             connection.reset = time
+        if segment.flags & RST and connection.broken is None and (segment.broke or not segment.forged):
+            connection.broken = time
         if segment.flags & FIN and connection.finished is None:
             connection.finished, connection.closed_first = time, connection.reset is None
         if segment.acknowledges is not None and not segment.flags & RST:

@@ -42,9 +42,12 @@ class Connection:
 
 
 class Segment:
-    """One TCP segment on its way; ``side`` is its sender's, ``position`` is -1 for a SYN."""
+    """One TCP segment on its way; ``side`` is its sender's, ``position`` is -1 for a SYN.
 
-    __slots__ = ("acknowledges", "connection", "flags", "forged", "payload", "position", "side")
+    ``forged``: a RST, not by the host that it claims to come from.  ``broke``: a RST that broke the socket it came to.
+    """
+
+    __slots__ = ("acknowledges", "broke", "connection", "flags", "forged", "payload", "position", "side")
 
     def __init__(
         self,
@@ -63,6 +66,7 @@ class Segment:
         self.acknowledges = acknowledges
         self.payload = payload
         self.forged = forged
+        self.broke = False
 
     @property
     def sender(self) -> int:
@@ -162,6 +166,7 @@ class TcpSocket:
             return
         if segment.flags & RST:
             if segment.forged or self.established or segment.flags & ACK:
+                segment.broke = True
                 self._break(ConnectionResetError if self.established else ConnectionRefusedError)
             return
         if segment.flags & SYN:

@@ -51,6 +51,8 @@ class Reconnect:
     """what an observer of the packets alone may say instead, since they do not prove the verdict"""
     repaired_by: int | None = None
     """unsafe, but delivered later: place among the stream's reconnects of the one that did it"""
+    apparent: bool = False
+    """the old connection did not end, though a RST passed: packets may show that it went on, and then this is none"""
 
 
 class _Part:
@@ -170,6 +172,9 @@ def _numbers(frames: Iterable[FrameTruth]) -> tuple[int, ...]:
 def _end(part: _Part, resumed: int | None, connections: list[ConnectionTruth]) -> tuple[EndedBy, int]:
     """How and when a connection ended, at the latest when its stream resumed elsewhere."""
     connection = connections[part.connection]
+    if resumed is None and connection.seems_reset:
+        assert connection.reset is not None
+        return "rst", connection.reset
     ended = connection.last if connection.ended is None else connection.ended
     if resumed is not None:
         ended = min(ended, resumed)
@@ -200,9 +205,11 @@ def _sequenced(stream: Stream, connections: list[ConnectionTruth], streams: Stre
         before = number, epoch, parts
     if before is not None and before[1].ended_by != "fin":
         last = change(*before, len(before[2]) - 1, None, inside=True)
-        if last.at_risk and connections[last.upto[-1].connection].ended_by != "open":
+        connection = connections[last.upto[-1].connection]
+        if last.at_risk and (connection.ended_by != "open" or connection.seems_reset):
             confirmed = all(frame.confirmed is not None for frame in last.at_risk)
-            found.append(last.judged(_Judgement("safe" if confirmed else "inconclusive", "the stream did not go on")))
+            judgement = _Judgement("safe" if confirmed else "inconclusive", "the stream did not go on")
+            found.append(replace(last.judged(judgement), apparent=connection.seems_reset))
     return found
 
 

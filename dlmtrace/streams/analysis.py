@@ -343,12 +343,17 @@ class Analysis:
         connection = event.connection
         if event.kind == "open" or (event.kind == "end" and connection.ended_by == "open"):
             return
+        forward, back = self._directory.of(connection, 0)
+        if event.kind == "survived":
+            forward.tracker.pair.deaths.pop(connection.index, None)
+            forward.tracker.survive(connection)
+            back.tracker.survive(connection)
+            return
         kind: Literal["rst", "fin", "abandoned"] = "rst" if event.kind == "rst" else "fin"
         if event.kind == "end":
             if connection.ended_by == "open":
                 return
             kind = connection.ended_by
-        forward, back = self._directory.of(connection, 0)
         side = None if event.kind == "end" else event.side
         death = Death(connection, kind, event.ordinal, event.packet, event.time, side)
         forward.tracker.pair.die(death)

@@ -323,7 +323,7 @@ def _kind(event: ConnectionEvent) -> int | None:
     """Kind of the mark for an event; the end of a connection has one only when nothing else told it."""
     if event.kind == "end":
         return ABANDONED if event.connection.ended_by == "abandoned" else None
-    return _EVENTS[event.kind]
+    return _EVENTS.get(event.kind)
 
 
 def _points(batch: FrameBatch, rows: Int, numbers: Int, kinds: npt.NDArray[Any]) -> npt.NDArray[Any]:

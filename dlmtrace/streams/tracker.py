@@ -257,6 +257,17 @@ class Tracker:
                 self._resume(death, low, upto, arrival, arrival.end)
         self.judgement.judge(self._expectation)
 
+    def survive(self, connection: Connection) -> None:
+        """A connection of the pair was reset and went on: what was sent on it came, or will come."""
+        if self.stopped is not None and self.stopped[0].connection is connection:
+            self.stopped = None
+        if self.numbering is None:
+            return
+        expectation = self.numbering.expectation
+        for arrival in expectation.arrivals:
+            arrival.came = arrival.came or arrival.carrier >> 1 == connection.index
+        expectation.recount()
+
     def _doubt(self, death: Death, numbering: Numbering) -> None:
         """Some frames of the dead connection may not have come after all."""
         gone = self.pair.never_came(death, numbering.expectation.arrivals)

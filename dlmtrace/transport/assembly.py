@@ -37,6 +37,11 @@ class Assembly:
         run, _ = self._run(receiver)
         run.ended, run.tail_hole, run.tail_cut = True, tail_hole, tail_cut
 
+    def has_ended(self, receiver: Receiver) -> bool:
+        """Was ``end`` called for it?"""
+        key = (receiver.connection.index, receiver.side)
+        return key in self._runs and self._runs[key][0].ended
+
     def wait(self, receiver: Receiver, now: int) -> None:
         """Note what a direction may still deliver of packets that came before ``now`` (ns)."""
         if receiver.is_fresh(now):

@@ -89,11 +89,12 @@ class ConnectionEvent:
     """Something that happened to a connection, in capture order among the frames.
 
     open: its first packet.  fin: ``side`` sent FIN or SHUTDOWN.  rst: ``side`` sent RST or ABORT (the other side may
-    have ignored it; then the connection goes on).  end: no more comes (both FINs, RST, replaced by a new incarnation,
-    aged out, end of capture); ``connection.ended_by`` says which.
+    have ignored it; then the connection goes on).  end: no more is expected (both FINs, RST, replaced by a new
+    incarnation, aged out, end of capture); ``connection.ended_by`` says which.  survived: both sides went on behind a
+    RST.  A connection that ended by RST may go on all the same, and end again.
     """
 
-    kind: Literal["open", "fin", "rst", "end"]
+    kind: Literal["open", "fin", "rst", "end", "survived"]
     connection: Connection
     side: int
     ordinal: int

@@ -113,6 +113,13 @@ class Receiver:
         return int(self.waiting.length.sum())
 
     @property
+    def reached(self) -> int | None:
+        """Sequence number up to which the stream is known, if only from acknowledgements; None when it is not."""
+        if not self.known and self.acknowledged == _NOWHERE:
+            return None
+        return self.sequence if self.known else self.sequence + self.acknowledged & 0xFFFFFFFF
+
+    @property
     def lowest(self) -> int:
         """Nothing below this position is taken."""
         return self.expected if self.start_open_until is None else _NOWHERE

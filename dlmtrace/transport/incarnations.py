@@ -1,7 +1,9 @@
 """Which connection a TCP segment belongs to: a 4-tuple may be used again by one connection after the other.
 
 A SYN with another initial sequence number begins a new one.  Without its SYN a new one shows where the one before is
-over and data comes that it cannot have sent, or where the 4-tuple was silent for long and data lies far behind.
+over and data comes that it cannot have sent, or where the 4-tuple was silent for long and data lies far behind.  One
+that a RST ended goes on where a segment fits its numbers, however long the silence was: the RST was forged, came out of
+turn or got lost, or it reached one end and the other has not noticed.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dlmtrace.capture.packets import PacketBatch
-from dlmtrace.capture.segments import ACK, SYN, Segments
+from dlmtrace.capture.segments import ACK, RST, SYN, Segments
 from dlmtrace.transport.connections import Connection, ConnectionEvent
 from dlmtrace.transport.direction import Receiver
 from dlmtrace.transport.ending import Ending
@@ -28,6 +30,10 @@ REUSE_DISTANCE = 1 << 24
 
 SILENCE = 60_000_000_000
 """ns after which such data is taken for another connection's (its SYN was not captured)."""
+
+REACH = 65_535
+"""A segment further ahead than this of where its stream left off does not fit: a Linux host that uses a 4-tuple again
+begins behind that (tcp_ipv4.c, tcp_twsk_unique)."""
 
 _MASK = (1 << 32) - 1
 
@@ -67,6 +73,7 @@ class IncarnationTable:
         self.slots: dict[int, Incarnation] = {}
         self.closing: set[int] = set()  # slots whose connection was closed, reset or replaced, and has not ended
         self.gone: set[int] = set()  # slots that ended and have a successor
+        self.reset: dict[int, int] = {}  # pair -> slot, of those that a RST ended, without a successor: they may go on
         self.flip: Int = np.zeros(64, np.int64)  # of each slot
         self._numbers = numbers
         self._free: list[int] = []
@@ -111,17 +118,43 @@ class IncarnationTable:
 
     def end(self, slot: int) -> None:
         """Nothing more is expected of this one."""
-        self.slots[slot].ended = True
+        incarnation = self.slots[slot]
+        incarnation.ended = True
         self._ended[slot] = True
         self.closing.discard(slot)
-        if self.slots[slot].replaced:
+        if incarnation.replaced:
             self.gone.add(slot)
+        elif incarnation.ending.was_reset and not all(incarnation.ending.finished):
+            self.reset[incarnation.pair] = slot
+
+    def goes_on(self, segments: Segments, flow: Int, row: int) -> bool:
+        """Does this row go on with a connection that a RST had ended?"""
+        slot = self.reset.get(int(flow[row]) >> 1)
+        return slot is not None and self._fits(self.slots[slot], segments, row, int(flow[row]))
+
+    def next_going_on(self, segments: Segments, flow: Int, start: int, stop: int) -> int:
+        """The first of the rows start … stop that does; ``stop`` if there is none."""
+        if not self.reset:
+            return stop
+        rows = np.flatnonzero(np.isin(flow[start:stop] >> 1, list(self.reset))) + start
+        return next((row for row in rows.tolist() if self.goes_on(segments, flow, row)), stop)
+
+    def go_on(self, pair: int) -> Incarnation:
+        """The pair's present incarnation was not over."""
+        slot = self.reset.pop(pair)
+        incarnation = self.slots[slot]
+        incarnation.ended, incarnation.connection.ended_by = False, "open"
+        self._ended[slot] = False
+        self.closing.add(slot)
+        return incarnation
 
     def drop(self, slots: list[int]) -> None:
         """Forget these, and the endpoints of those that are the present ones of theirs."""
         pairs = []
         for slot in slots:
             pair = self.slots.pop(slot).pair
+            if self.reset.get(pair) == slot:
+                del self.reset[pair]
             if self._current[pair] == slot:
                 self._current[pair] = -1
                 pairs.append(pair)
@@ -146,6 +179,7 @@ class IncarnationTable:
         incarnation.replaced = True
         if incarnation.ended:
             self.gone.add(slot)
+            self.reset.pop(incarnation.pair, None)
         else:
             incarnation.ending.close(now)
             self.closing.add(slot)
@@ -169,6 +203,17 @@ class IncarnationTable:
             return incarnation.ended
         end = int(signed(sequence + length - receiver.sequence))
         return end < -REUSE_DISTANCE or (incarnation.ended and end > 0)
+
+    def _fits(self, incarnation: Incarnation, segments: Segments, row: int, flow: int) -> bool:
+        """Is this segment where its stream left off, or one sent again, and does it acknowledge what was sent?"""
+        flags = int(segments.flags[row])
+        side = flow & 1 ^ incarnation.flip
+        mine, other = incarnation.receivers[side].reached, incarnation.receivers[1 - side].reached
+        if flags & (SYN | RST) or not flags & ACK or mine is None:
+            return False
+        if not -REUSE_DISTANCE <= int(signed(int(segments.sequence[row]) - mine)) <= REACH:
+            return False
+        return other is None or -REUSE_DISTANCE <= int(signed(int(segments.acknowledgement[row]) - other)) <= 1  # a FIN
 
     def _start(self, incarnation: Incarnation, side: int, rows: _Rows, row: int) -> int | None:
         """Sequence number of the first byte known of a side's stream, as far as what came before ``row`` tells."""

@@ -52,28 +52,28 @@ class TcpTransport:
         self._clock = _NEVER  # ns, highest packet time so far
         self._last_ordinal = 0
 
-    def feed(self, batch: PacketBatch, segments: Segments) -> Pieces:
-        """Ordered payload that this batch completes."""
+    def feed(self, batch: PacketBatch, segments: Segments) -> list[Pieces]:
+        """Ordered payload that this batch completes; in several parts where a direction ends in one and goes on in the
+        next."""
         self._serial += 1
         self._buffers[self._serial] = segments.buffer
+        parts: list[Pieces] = []
         out = Assembly(self._buffers, self._serial)
         transmissions = Transmissions(batch, segments)
         if len(batch.records):
             clock = np.maximum(np.maximum.accumulate(batch.records["time"]), self._clock)
             if len(segments.row):
-                self._walk(batch, segments, clock[segments.row], transmissions, out)
+                out = self._walk(batch, segments, clock[segments.row], transmissions, parts)
             self._clock = int(clock[-1])
             self._last_ordinal = batch.first + len(batch.records) - 1
             self._settle(out)
-            for key in sorted(self._waiting):
-                out.wait(self._table.slots[key >> 1].receivers[key & 1], self._clock)
         forgotten = self._keep_bounds(out)
-        pieces = out.pieces()
+        parts.append(self._complete(out))
         if len(segments.row):
-            self._repeats.remember(transmissions, pieces)
+            self._repeats.remember(transmissions, parts[-1])
         self._table.drop(forgotten)
         self._stow()
-        return pieces
+        return parts
 
     def finish(self) -> Pieces:
         """The capture is over: what waits behind gaps, and the end of every connection."""
@@ -84,20 +84,36 @@ class TcpTransport:
         return out.pieces()
 
     def _walk(
-        self, batch: PacketBatch, segments: Segments, clock: Int, transmissions: Transmissions, out: Assembly
-    ) -> None:
-        """Take the rows; where a connection is over or all was silent, what came before is settled first."""
+        self, batch: PacketBatch, segments: Segments, clock: Int, transmissions: Transmissions, parts: list[Pieces]
+    ) -> Assembly:
+        """Take the rows; where a connection is over, or goes on all the same, or all was silent, what came before is
+        settled first.  Parts that are complete go to ``parts``; gives the last one."""
+        out = Assembly(self._buffers, self._serial)
         flow = self._table.flows.lookup(segments)
         start = 0
         while start < len(flow):
             self._clock = int(clock[start])
             self._last_ordinal = batch.first + int(segments.row[start]) - 1
             self._settle(out)
+            if self._table.goes_on(segments, flow, start):
+                incarnation = self._table.go_on(int(flow[start]) >> 1)
+                if any(map(out.has_ended, incarnation.receivers)):
+                    parts.append(self._complete(out))
+                    self._repeats.remember(transmissions, parts[-1])
+                    out = Assembly(self._buffers, self._serial)
             stop = self._next_stop(segments, flow, clock, start)
+            stop = self._table.next_going_on(segments, flow, start + 1, stop)
             rows = slice(start, stop)
             part = segments if stop - start == len(flow) else select(segments, rows)
             self._take(batch, part, flow[rows], clock[rows], transmissions, out)
             start = stop
+        return out
+
+    def _complete(self, out: Assembly) -> Pieces:
+        """What was delivered so far, and what may still come before it."""
+        for key in sorted(self._waiting):
+            out.wait(self._table.slots[key >> 1].receivers[key & 1], self._clock)
+        return out.pieces()
 
     def _next_stop(self, segments: Segments, flow: Int, clock: Int, start: int) -> int:
         """The next row behind ``start`` before which it is decided whether a closed connection is over, or before which
@@ -121,8 +137,6 @@ class TcpTransport:
             ending = endings.get(its_flow >> 1)
             if ending is None:
                 ending = endings[its_flow >> 1] = self._table.ending_of(its_flow >> 1, now)
-            elif flags & (SYN | ACK) == SYN:
-                ending = endings[its_flow >> 1] = Ending([now, now])
             if row > start and (ending.is_silent(now) or ending.survived()):
                 return row
             ending.note(its_flow & 1, flags, now)
@@ -319,6 +333,9 @@ class TcpTransport:
             if incarnation.ending.survived() and not incarnation.replaced:
                 incarnation.ending.go_on()
                 self._table.closing.discard(slot)
+                connection = incarnation.connection
+                now = (self._last_ordinal, connection.last_packet, connection.closed)
+                out.events.append(ConnectionEvent("survived", connection, 0, *now))
             elif incarnation.ending.is_silent(self._clock):
                 self._end(slot, out)
         for key in sorted(self._waiting):
@@ -330,7 +347,7 @@ class TcpTransport:
         incarnation = self._table.slots[slot]
         connection, ending = incarnation.connection, incarnation.ending
         ended_by: EndedBy = "open"
-        if any(ending.reset_by) and (incarnation.replaced or not ending.survived()):
+        if ending.was_reset and (incarnation.replaced or not ending.survived()):
             ended_by = "rst"
         elif all(ending.finished):
             ended_by = "fin"

@@ -186,6 +186,8 @@ def _pair(item: Item) -> frozenset[str] | None:
 def _happenings(batch: FrameBatch) -> Sequence[Item]:
     found = []
     for event in batch.events:
+        if event.kind == "survived":
+            continue
         word = _WORDS.get((event.kind, event.connection.transport), "left alone")
         label = f"{word}"
         found.append(Item(event.kind, event.ordinal, event.time, event.packet, event.connection, event.side, label))

@@ -1,14 +1,14 @@
 """Random scenarios of the simulator: the analysis of their captures agrees with the truth.
 
-The truth comes from the engines that sent and took the frames, not from packets (docs/simulator.md).  Every capture
-here is whole: no verdict may differ, no frame may be missed or too many among the delivered and the repeated ones,
+The truth comes from the engines that sent and took the frames, not from packets (docs/simulator.md).  No capture
+here lost a packet: no verdict may differ, no frame may be missed or too many among the delivered and the repeated ones,
 except where the page says that packets cannot tell.
 """
 
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from simulate.same_draws import same_draws, same_examples
 from simulate.scenario_strategies import ACCIDENTS, scenarios
 
@@ -16,11 +16,9 @@ from dlmtrace.simulate.capture import Faults, kept
 from dlmtrace.simulate.dialects import DIALECTS
 from dlmtrace.simulate.scenario import Outcome, Scenario, run
 from dlmtrace.simulate.sequence import MODULUS
-from dlmtrace.simulate.tcp import RST, SYN
 from dlmtrace.simulate.verdicts import Reconnect as TrueReconnect
 from dlmtrace.streams.analysis import Analysis
 from dlmtrace.streams.results import Range, Reconnect
-from dlmtrace.transport.ending import LINGER
 from proof.analysed import Pair, analyse
 
 WHOLE = Faults()
@@ -45,26 +43,6 @@ CLUSTERS = [
 def numbers(ranges: list[Range]) -> set[int]:
     """All numbers of ranges, which may go over the wrap."""
     return {number % MODULUS for low, high in ranges for number in range(low, low + (high - low) % MODULUS + 1)}
-
-
-def has_holes(outcome: Outcome) -> bool:
-    """Did bytes never pass the capture point, although later ones of their connection did?"""
-    return any(connection.holes for connection in outcome.connections)
-
-
-def goes_on_after_a_reset(outcome: Outcome) -> bool:
-    """Did a connection go on after a RST and a silence that tells the analysis that it is over?"""
-    alive: dict[int, int] = {}
-    reset: set[int] = set()
-    for time, segment in outcome.network.captured:
-        index = segment.connection.index
-        if index in reset and (segment.payload or segment.flags & SYN) and time - alive[index] >= LINGER:
-            return True
-        if not segment.flags & RST or index not in reset:
-            alive[index] = time
-        if segment.flags & RST:
-            reset.add(index)
-    return False
 
 
 def resent(analysis: Analysis, pair: Pair) -> set[int]:
@@ -116,7 +94,7 @@ def assert_verdicts_agree(outcome: Outcome, analysis: Analysis) -> None:
             epochs = outcome.streams[entry.sender, entry.receiver].epochs
             assert_verdict_agrees(entry, same.pop(0), set(epochs[entry.epoch].undecided()) if epochs else set())
         else:
-            assert (entry.verdict, entry.at_risk) == ("safe", ()), entry
+            assert entry.apparent or (entry.verdict, entry.at_risk) == ("safe", ()), entry
     for record in [record for same in told.values() for record in same]:
         assert (record.verdict, record.unconfirmed) == ("safe", []), record
 
@@ -139,7 +117,6 @@ def test_the_analysis_agrees_with_the_truth(
     @given(scenarios(dialects, 4, accidents))
     def agree(scenario: Scenario) -> None:
         outcome = run(scenario)
-        assume(not has_holes(outcome) and not goes_on_after_a_reset(outcome))
         outcome.write(path)
         analysis = analyse([path])
         assert_frames_agree(outcome, analysis)

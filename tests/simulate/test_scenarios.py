@@ -271,6 +271,17 @@ def test_after_an_orderly_close_with_everything_delivered_the_stream_goes_on(dia
     assert (reconnect.ended_by, reconnect.resent, reconnect.verdict) == ("fin", (), "safe")
 
 
+@pytest.mark.parametrize("dialect", [*MERGED, "v3"])
+def test_a_reset_that_is_lost_behind_the_capture_point_is_no_reconnect(dialect: str) -> None:
+    """What waits then comes when the link is back; only a reader of the packets might think that something ended."""
+    cut = Cut(T, 2, SECOND)
+    outcome = play(dialect, cut, Send(T + US, 1, 2, 5), Reset(T + MILLISECOND, (1, 2), 1, (2,)), until=5 * SECOND)
+    assert outcome.received(2, 1) == list(range(5))
+    assert all((each.apparent, each.lost) == (True, ()) for each in outcome.reconnects)
+    assert {each.ended_by for each in outcome.connections} == {"open"}
+    assert any(each.seems_reset for each in outcome.connections)
+
+
 def test_a_capture_that_ends_with_the_reset_cannot_tell() -> None:
     outcome = play("6.7", Send(T, 1, 2, 5), Reset(T + 10 * MILLISECOND, (1, 2)), until=T + 10 * MILLISECOND + 10 * US)
     (reconnect,) = of(outcome, 1, 2)

@@ -136,6 +136,19 @@ def test_a_reset_for_one_end_leaves_the_other_to_find_out() -> None:
     assert [socket for socket, _ in ends.errors] == [ends.server, ends.client]
 
 
+def test_a_reset_that_is_lost_ends_nothing() -> None:
+    ends = Ends(Settings())
+    ends.network.run(SECOND)
+    assert ends.server is not None
+    ends.network.cut(2, 3 * SECOND)
+    ends.network.reset(ends.client.connection, (2,))
+    ends.network.run(4 * SECOND)
+    ends.client.send(b"still here")
+    ends.network.run(5 * SECOND)
+    assert (ends.errors, ends.got[ends.server]) == ([], b"still here")
+    assert [segment.broke for _, segment in ends.network.captured if segment.flags & RST] == [False]
+
+
 @pytest.mark.parametrize(("listening", "error"), [(False, ConnectionRefusedError), (None, TimeoutError)])
 def test_nobody_listens_or_nobody_is_there(listening: bool | None, error: type[OSError]) -> None:
     ends = Ends(Settings())

@@ -73,6 +73,43 @@ def test_a_stream_that_should_have_gone_on(script: Script, confirmed: int, verdi
     assert script.verdicts() == [("c2", None, verdict)]
 
 
+@pytest.mark.parametrize("pause", [SECOND // 2 + 1, 30 * SECOND])
+def test_a_stream_whose_connection_outlived_a_reset(script: Script, pause: int) -> None:
+    """The RST was forged and nobody took it: nothing ended, and what was under way came."""
+    connection = script.meet()
+    connection.send(script.one, frames(0, 1)[:-30], acknowledge=False)
+    script.network.wait(SECOND // 2)
+    connection.reset(by=script.two)
+    script.network.wait(pause)
+    connection.acknowledge(script.two)
+    connection.send(script.one, frames(1)[-30:] + frames(2))
+    script.network.wait(pause)
+    connection.send(script.one, frames(3))
+    epoch = script.epoch()
+    assert (epoch.delivered_ranges, epoch.resends, epoch.frames) == ([(0, 3)], {}, 4)
+    assert script.verdicts() == []
+    assert len(script.analysis().connections) == 1
+
+
+@pytest.mark.parametrize(("again", "verdict"), [((1, 2), "safe"), ((2,), "unsafe")])
+def test_what_was_sent_to_an_end_that_a_reset_had_ended_long_ago(
+    script: Script, again: tuple[int, ...], verdict: str
+) -> None:
+    """The RST reached the receiver alone; it answers what comes half a minute later with its own."""
+    old = script.meet()
+    old.send(script.one, frames(0))
+    old.send(script.two, ack(1, sender=2))
+    old.reset(by=script.one)
+    script.network.wait(30 * SECOND)
+    old.send(script.one, frames(1), acknowledge=False)
+    old.reset(by=script.two)
+    new = script.meet()
+    new.send(script.one, frames(*again))
+    new.send(script.two, ack(3 if verdict == "safe" else 1, sender=2))
+    assert script.verdicts() == [("c1", "c2", verdict)]
+    assert script.epoch().delivered_ranges == [(0, 2 if verdict == "safe" else 0)]
+
+
 def test_numbers_whose_beginning_passes_late_do_not_start_again(script: Script) -> None:
     connection = script.meet()
     connection.send(script.one, frames(2, 0, 1, 2))  # 0 … 2 had been sent over a link that was cut

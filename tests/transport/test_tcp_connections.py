@@ -4,6 +4,7 @@ import pytest
 from exchanges import PORT, decode, dialled, numbered, replay, two_nodes
 
 from dlmtrace.craft import Network
+from dlmtrace.framing import framer
 
 FRAMES = numbered(6)  # 120 bytes each
 SECOND = 1_000_000_000
@@ -83,12 +84,13 @@ def test_a_refused_dial() -> None:
     assert (found.handshake_seen, found.ended_by, found.client.port) == (False, "rst", syn.data[34] << 8 | syn.data[35])
 
 
-@pytest.mark.parametrize("pause", [SECOND // 10, 2 * SECOND])
+@pytest.mark.parametrize("pause", [SECOND // 10, 2 * SECOND, 86_400 * SECOND])
 def test_a_reset_that_is_ignored(pause: int) -> None:
     """A forged RST: both sides go on, at once or after a pause, and nothing of it may be lost."""
     network, a, b, connection = dialled()
     connection.send(a, FRAMES[0])
     connection.reset(by=b)
+    network.wait(pause)
     for frame in FRAMES[1:]:
         network.wait(pause)
         connection.send(a, frame)
@@ -96,10 +98,88 @@ def test_a_reset_that_is_ignored(pause: int) -> None:
     outcome = replay(network)
     assert [frame.content for frame in outcome.frames if frame.side == 0] == FRAMES
     assert [frame.content for frame in outcome.frames if frame.side == 1] == FRAMES[1:]
-    assert all(direction.late_bytes == 0 for each in outcome.connections for direction in each.directions)
-    if pause < SECOND:
-        assert outcome.events == ["c1 open", "c1 rst 1 (packet 6)", "c1 end"]
-        assert outcome.connections[0].ended_by == "open"
+    assert all(direction.late_bytes == 0 for direction in outcome.sent)
+    ended = [] if pause < SECOND else ["c1 end"]
+    assert outcome.events == ["c1 open", "c1 rst 1 (packet 6)", *ended, "c1 survived", "c1 end"]
+    assert outcome.connections[0].ended_by == "open"
+
+
+def test_a_reset_in_the_middle_of_a_frame_that_is_ignored() -> None:
+    """The frame is told unfinished when everybody would take the connection for dead, and whole when it is whole."""
+    network, a, b, connection = dialled()
+    connection.send(a, FRAMES[0] + FRAMES[1][:50])
+    connection.reset(by=b)
+    network.wait(5 * SECOND)
+    connection.send(a, FRAMES[1][50:] + FRAMES[2])
+    outcome = replay(network)
+    assert outcome.contents() == FRAMES[:3]
+    assert [frame.content for frame in outcome.frames if frame.state == "unfinished"] == [FRAMES[1][:50]]
+    assert (outcome.holes, outcome.skips) == ([], [])
+
+
+@pytest.mark.parametrize("reordered", [False, True])
+def test_what_was_sent_again_after_a_reset_that_was_lost(reordered: bool) -> None:
+    """The link was cut behind the capture point: the RST did not come through, nor did the data before it."""
+    network, a, b, connection = dialled()
+    first = connection.send(a, FRAMES[0] + FRAMES[1], acknowledge=False, sizes=120)
+    connection.reset(by=b)
+    network.wait(3 * SECOND)
+    again = [connection.retransmit(packet) for packet in first]
+    connection.acknowledge(b)
+    more = connection.send(a, FRAMES[2] + FRAMES[3], sizes=120)
+    if reordered:
+        network.delay(again[0], behind=more[1])
+    outcome = replay(network)
+    assert outcome.contents() == FRAMES[:4]
+    assert (outcome.sent[0].retransmitted_bytes, outcome.sent[0].late_bytes) == (240, 0)
+    assert "c1 survived" in outcome.events
+
+
+def test_an_orderly_end_long_after_a_reset_that_was_ignored() -> None:
+    network, a, b, connection = dialled()
+    connection.send(a, FRAMES[0])
+    connection.reset(by=b)
+    network.wait(5 * SECOND)
+    connection.send(a, FRAMES[1])
+    network.wait(SECOND)
+    connection.close()
+    outcome = replay(network)
+    assert [each.ended_by for each in outcome.connections] == ["fin"]
+    assert outcome.contents() == FRAMES[:2]
+
+
+def test_a_reset_in_answer_to_what_was_sent_long_after_one() -> None:
+    """The first RST reached one end only; the other hears of it when it next sends."""
+    network, a, b, connection = dialled()
+    connection.send(a, FRAMES[0])
+    connection.reset(by=b)  # packet 6: forged, and a never gets it
+    connection.reset(by=a)  # packet 7: forged, b does
+    network.wait(5 * SECOND)
+    connection.send(a, FRAMES[1], acknowledge=False)
+    connection.reset(by=b)  # packet 9
+    outcome = replay(network)
+    assert outcome.contents() == FRAMES[:2]
+    assert outcome.events == [
+        "c1 open",
+        "c1 rst 1 (packet 6)",
+        "c1 rst 0 (packet 7)",
+        "c1 end",
+        "c1 rst 1 (packet 9)",
+        "c1 end",
+    ]
+    assert outcome.connections[0].ended_by == "rst"
+
+
+def test_a_connection_that_goes_on_after_its_framing_was_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The frame that had begun is lost; the next ones are found by their signature."""
+    monkeypatch.setattr(framer, "ENDED_LIMIT", 1)  # the other direction's
+    network, a, b, connection = dialled()
+    connection.send(a, FRAMES[0] + FRAMES[1][:50])
+    connection.reset(by=b)
+    network.wait(5 * SECOND)
+    connection.send(a, FRAMES[1][50:] + FRAMES[2] + FRAMES[3])
+    outcome = decode(network)
+    assert outcome.contents() == [FRAMES[0], FRAMES[2], FRAMES[3]]
 
 
 def test_a_reset_after_one_that_was_ignored_counts() -> None:
@@ -110,7 +190,7 @@ def test_a_reset_after_one_that_was_ignored_counts() -> None:
         connection.send(a, frame)
     connection.reset(by=b)  # packet 17
     outcome = replay(network)
-    assert outcome.events == ["c1 open", "c1 rst 1 (packet 4)", "c1 rst 1 (packet 17)", "c1 end"]
+    assert outcome.events == ["c1 open", "c1 rst 1 (packet 4)", "c1 survived", "c1 rst 1 (packet 17)", "c1 end"]
     assert outcome.connections[0].ended_by == "rst"
     assert outcome.contents() == FRAMES
 
@@ -129,8 +209,9 @@ def test_one_side_that_missed_the_reset_is_heard() -> None:
         connection.reset(by=a)
     connection.send(b, FRAMES[2], acknowledge=False)
     outcome = replay(network)
-    assert sorted(frame.content for frame in outcome.frames if frame.side == 1) == sorted(FRAMES[1:3])
-    assert sum(each.directions[1].late_bytes for each in outcome.connections) <= 4 * 120
+    assert outcome.contents(1) == FRAMES[1:3]
+    assert (outcome.sent[1].retransmitted_bytes, outcome.sent[1].late_bytes) == (4 * 120, 0)
+    assert outcome.connections[0].ended_by == "rst"
 
 
 @pytest.mark.parametrize("second", [(5000, 6000), (1000 + 121 + 65538, 77), (10, 20)])
