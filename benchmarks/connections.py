@@ -3,12 +3,11 @@
 
 The numbers go on from one connection to the next, everything is acknowledged: what a program keeps of each of them is
 what its memory grows by.
-
-  connections.py 100000 FILE         - is standard output
 """
 
 from __future__ import annotations
 
+import argparse
 import struct
 import sys
 from pathlib import Path
@@ -95,9 +94,18 @@ def generate(output: BinaryIO, count: int) -> None:
         output.write(generator.connections(min(AT_ONCE, count - generator.made)).data)
 
 
-if __name__ == "__main__":
-    if sys.argv[2] == "-":
-        generate(sys.stdout.buffer, int(sys.argv[1]))
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("count", type=int, help="connections")
+    parser.add_argument("output", help="a file, or - for standard output")
+    arguments = parser.parse_args()
+    if arguments.output == "-":
+        generate(sys.stdout.buffer, arguments.count)
     else:
-        with Path(sys.argv[2]).open("wb") as file:
-            generate(file, int(sys.argv[1]))
+        with Path(arguments.output).open("wb") as file:
+            generate(file, arguments.count)
+
+
+if __name__ == "__main__":
+    main()
