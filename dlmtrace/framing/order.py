@@ -25,14 +25,22 @@ class CaptureOrder:
 
     def __init__(self) -> None:
         self._held: FrameBatch | None = None
+        self._begun = False
 
     def feed(self, batch: FrameBatch, settled: int | None) -> Iterator[FrameBatch]:
-        """What is settled (``Framer.settled``) of this batch and of those before."""
+        """What is settled (``Framer.settled``) of this batch and of those before.
+
+        The first frames wait until a whole batch can be given: it tells who is who.
+        """
         held, self._held = self._held, None
         if held is not None:
             batch = _joined(held, batch)
         if settled is None or len(batch.buffer) > HELD_BYTES:
+            self._begun = self._begun or len(batch) > 0
             yield batch
+            return
+        if not self._begun:
+            self._held, self._begun = batch, len(batch) > 0
             return
         upto = int(np.searchsorted(batch.frames["ordinal"], settled))
         holes, skips = batch.holes["ordinal"] < settled, batch.skips["ordinal"] < settled
