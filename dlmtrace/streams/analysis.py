@@ -197,7 +197,7 @@ class Analysis:
         for low, high in {(min(hosts), max(hosts)) for hosts in rows}:
             hosts = (low, high)
             both = [(self._directory.between(*each), rows.get(each, NO_ROWS)) for each in (hosts, hosts[::-1])]
-            if frozenset(hosts) not in disturbed:
+            if frozenset(hosts) not in disturbed and not any(sent.several for _, sent in both):
                 self._begin_pair(both, batch)
                 if _may_be_plain(both):
                     candidates.append(both)
@@ -403,9 +403,7 @@ class Analysis:
 
 
 def _may_be_plain(both: _Both) -> bool:
-    """Does each node use one connection, and bare frames only where that is nothing new?"""
-    if any(rows.several for _, rows in both):
-        return False
+    """Do the nodes, each of which uses one connection, send bare frames only where that is nothing new?"""
     return _have_numbers(both) or not any(
         len(rows.bare) and directed.bare.carrier != rows.carrier for directed, rows in both
     )

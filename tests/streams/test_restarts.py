@@ -223,3 +223,17 @@ def test_of_what_a_receiver_that_came_back_never_took_the_old_record_had_a_part(
     verdict, lost, epochs = told(script, 1)
     assert verdict == "unsafe"
     assert (epochs, lost) == ([[(0, 2)]], [(3, 3)]), "TCP had acknowledged 1 and 2 while the old record was there"
+
+
+def test_reconnects_of_several_pairs_are_numbered_as_they_began(script: Script) -> None:
+    third = script.network.node(3, "10.0.0.3")
+    old = {}
+    for peer in (third, script.two):
+        old[peer] = script.network.connect(script.one, peer)
+        old[peer].send(script.one, status(sender=1) + frames(0, 1))
+    for peer in (third, script.two):  # all in one batch, over two connections each
+        new = script.network.connect(script.one, peer)
+        new.send(script.one, fresh(0))
+        new.send(peer, ack(1, sender=peer.number))
+    records = sorted(script.analysis().reconnects, key=lambda record: int(record.reconnect[1:]))
+    assert [(record.reconnect, record.receiver) for record in records] == [("r1", 3), ("r2", 2)]
