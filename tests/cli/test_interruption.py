@@ -15,7 +15,7 @@ from dlmtrace.framing.frames import FrameBatch
 from dlmtrace.pipeline import Trace
 
 CAPTURE = capture_path("clean-3.2-tcp.pcap")
-BIG = capture_bytes("rst-stall-6.12-tcp.pcap")
+BIG = capture_bytes("big-3.2-tcp.n1.ring.pcap")
 
 
 def interrupt() -> None:
