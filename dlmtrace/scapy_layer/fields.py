@@ -87,6 +87,13 @@ class TailField(StrField):  # type: ignore[misc]
         return _name_repr(x)
 
 
+class BitsField(FlagsField):  # type: ignore[misc]
+    """Named bits, built as the plain number: scapy's own value makes an object at each step."""
+
+    def i2m(self, pkt: Packet, x: Any) -> int:
+        return int(super().i2m(pkt, x))
+
+
 class StructuresField(PacketListField):  # type: ignore[misc]
     """Structures one behind the other, as many as the declaration of the list reads; none when they do not fit."""
 
@@ -143,7 +150,7 @@ def _integer(field: wire.Field, default: int | None, fill: Count | None) -> Any:
         bits = 8 * (field.size or 0)
         little = bits > 8 and not field.big_endian
         # a negative number of bits is scapy's way to say little-endian
-        return FlagsField(
+        return BitsField(
             field.name, default, -bits if little else bits, {flag.value: flag.name for flag in field.values}
         )
     return NamedField(field, default, fill)
