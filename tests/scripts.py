@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from dlmtrace.craft import Network, Node, opts, request, status, status_reply
+from dlmtrace.capture.source import WINDOW, Capture
+from dlmtrace.craft import Network, Node, ack, opts, request, status, status_reply
 from dlmtrace.craft.tcp import Connection
 from dlmtrace.pipeline import Trace
 from dlmtrace.streams.analysis import Analysis
@@ -29,9 +30,11 @@ class Script:
         connection.send(server, status_reply(sender=server))
         return connection
 
-    def analysis(self) -> Analysis:
+    def analysis(self, window: int = WINDOW) -> Analysis:
+        """Read in batches of ``window`` bytes."""
         self.network.write(self.path)
         trace, analysis = Trace([str(self.path)]), Analysis()
+        trace.capture = Capture([str(self.path)], window)
         for batch in trace.batches():
             analysis.feed(batch)
         analysis.finish(trace.capture.facts, trace.traffic)
@@ -42,9 +45,9 @@ class Script:
         (stream,) = [stream for stream in self.analysis().streams if stream.sender == 1]
         return stream.epochs[place]
 
-    def verdicts(self, sender: int = 1) -> list[tuple[str, str | None, str]]:
+    def verdicts(self, sender: int = 1, window: int = WINDOW) -> list[tuple[str, str | None, str]]:
         """Old connection, new connection and verdict of each reconnect, as they began."""
-        records = [record for record in self.analysis().reconnects if record.sender == sender]
+        records = [record for record in self.analysis(window).reconnects if record.sender == sender]
         records.sort(key=lambda record: int(record.reconnect[1:]))
         return [(record.old_connection, record.new_connection, record.verdict) for record in records]
 
@@ -52,3 +55,16 @@ class Script:
 def frames(*numbers: int) -> bytes:
     """Node 1's frames of these numbers; each time the same bytes."""
     return b"".join(opts(number, request(b"resource %d" % number, sender=1)) for number in numbers)
+
+
+def speak_late(script: Script) -> None:
+    """Node 1 sends, is reset, sends again; only then does node 2 say its first word."""
+    old = script.network.connect(script.one, script.two)
+    old.send(script.one, status(sender=1))
+    old.send(script.one, frames(0, 1, 2), acknowledge=False)
+    old.reset(by=script.two)
+    new = script.network.connect(script.one, script.two)
+    new.send(script.one, frames(0, 1, 2))
+    new.send(script.one, frames(3))
+    new.send(script.two, ack(4, sender=2))
+    script.network.write(script.path)

@@ -35,12 +35,12 @@ class CaptureOrder:
         held, self._held = self._held, None
         if held is not None:
             batch = _joined(held, batch)
+        begun, self._begun = self._begun, self._begun or len(batch) > 0
         if settled is None or len(batch.buffer) > HELD_BYTES:
-            self._begun = self._begun or len(batch) > 0
             yield batch
             return
-        if not self._begun:
-            self._held, self._begun = batch, len(batch) > 0
+        if not begun:
+            self._held = batch
             return
         upto = int(np.searchsorted(batch.frames["ordinal"], settled))
         holes, skips = batch.holes["ordinal"] < settled, batch.skips["ordinal"] < settled

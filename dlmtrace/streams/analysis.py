@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -341,19 +341,15 @@ class Analysis:
 
     def _event(self, event: ConnectionEvent) -> None:
         connection = event.connection
-        if event.kind == "open" or (event.kind == "end" and connection.ended_by == "open"):
+        kind = connection.ended_by if event.kind == "end" else event.kind
+        if kind == "open":
             return
         forward, back = self._directory.of(connection, 0)
-        if event.kind == "survived":
+        if kind == "survived":
             forward.tracker.pair.deaths.pop(connection.index, None)
             forward.tracker.survive(connection)
             back.tracker.survive(connection)
             return
-        kind: Literal["rst", "fin", "abandoned"] = "rst" if event.kind == "rst" else "fin"
-        if event.kind == "end":
-            if connection.ended_by == "open":
-                return
-            kind = connection.ended_by
         side = None if event.kind == "end" else event.side
         death = Death(connection, kind, event.ordinal, event.packet, event.time, side)
         forward.tracker.pair.die(death)

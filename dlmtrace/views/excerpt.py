@@ -189,8 +189,7 @@ def _happenings(batch: FrameBatch) -> Sequence[Item]:
         if event.kind == "survived":
             continue
         word = _WORDS.get((event.kind, event.connection.transport), "left alone")
-        label = f"{word}"
-        found.append(Item(event.kind, event.ordinal, event.time, event.packet, event.connection, event.side, label))
+        found.append(Item(event.kind, event.ordinal, event.time, event.packet, event.connection, event.side, word))
     for hole in batch.holes:
         found.append(_hole(hole, batch.connections[int(hole["connection"])]))
     return found

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from evidence import capture_bytes, capture_path, stand_alone_counter
+from scripts import Script, speak_late
 
 from dlmtrace.capture.source import WINDOW, Capture
 from dlmtrace.craft import Network, ack, opts, request, status, status_reply
@@ -111,6 +112,15 @@ def test_the_batches_do_not_matter() -> None:
         assert np.array_equal(series.points[fields], small[pair].points[fields])
         assert len(series.points)
         assert np.array_equal(series.marks, small[pair].marks)
+
+
+@pytest.mark.parametrize("window", [WINDOW, 300])
+def test_points_from_before_a_node_spoke_are_part_of_its_series(tmp_path: Path, window: int) -> None:
+    script = Script(tmp_path / "late.pcap")
+    speak_late(script)
+    series = collect(script.path, window).series
+    assert [(each.sender, each.receiver) for each in series] == [(1, 2), (2, 1)]
+    assert series[0].points["number"].tolist() == [0, 1, 2, 0, 1, 2, 3, 4]  # the last is an ACK
 
 
 def test_a_memory_of_few_points_keeps_all_around_an_anomaly(monkeypatch: pytest.MonkeyPatch) -> None:
