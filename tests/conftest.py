@@ -1,10 +1,11 @@
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from evidence import capture_bytes
+from terminal import Terminal
 
 
 @pytest.fixture(scope="session")
@@ -20,6 +21,13 @@ def require_tool() -> Callable[[str], str]:
         return path
 
     return find
+
+
+@pytest.fixture
+def terminal(require_tool: Callable[[str], str], tmp_path: Path) -> Iterator[Terminal]:
+    terminal = Terminal(require_tool("tmux"), tmp_path)
+    yield terminal
+    terminal.close()
 
 
 @pytest.fixture(scope="session")

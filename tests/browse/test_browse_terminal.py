@@ -1,55 +1,15 @@
 """The browser in a real terminal: tmux."""
 
-import re
 import shlex
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
-from evidence import REPOSITORY, capture_path
+from evidence import capture_path
+from terminal import Terminal
 
 RESET = capture_path("rst-3.2-tcp.pcap")
 BROWSE = [sys.executable, "-c", "from dlmtrace.cli.main import main; main()", "browse"]
-
-
-class Terminal:
-    """A terminal of its own, on which a command runs."""
-
-    def __init__(self, tmux: str, directory: Path) -> None:
-        self._tmux = [tmux, "-S", str(directory / "socket"), "-f", "/dev/null"]
-
-    def run(self, command: str, width: int, height: int) -> None:
-        self._do("new-session", "-d", "-x", str(width), "-y", str(height), f"{command}; echo status $?; sleep 60")
-
-    def press(self, *keys: str) -> None:
-        self._do("send-keys", *keys)
-
-    def screen(self, until: str, *options: str) -> str:
-        """The screen, as soon as something on it matches a pattern."""
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            shown = self._do("capture-pane", "-p", *options)
-            if re.search(until, shown, re.MULTILINE):
-                return shown
-            time.sleep(0.1)
-        pytest.fail(f"no {until!r} on the screen:\n{shown}")
-
-    def close(self) -> None:
-        self._do("kill-server")
-
-    def _do(self, *arguments: str) -> str:
-        command = ["env", "-u", "COLUMNS", "-u", "LINES", *self._tmux, *arguments]  # they would be taken for its size
-        return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=30).stdout
-
-
-@pytest.fixture
-def terminal(require_tool: Callable[[str], str], tmp_path: Path) -> Iterator[Terminal]:
-    terminal = Terminal(require_tool("tmux"), tmp_path)
-    yield terminal
-    terminal.close()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import struct
 import subprocess
@@ -16,6 +17,7 @@ from oracles.packets import struct_packets
 from scapy.layers.inet import IP, TCP, UDP, fragment
 from scapy.layers.l2 import Dot1Q, Ether
 from scapy.packet import Raw
+from terminal import Terminal
 
 from dlmtrace.capture.live import filter_expression
 
@@ -179,55 +181,30 @@ def test_an_interface_that_goes_away(namespace: Namespace, tmp_path: Path) -> No
     assert re.match("dlmtrace: gone: the capture ended: ", live.err.read_text())
 
 
-class TestScreen:
-    @pytest.fixture
-    def tmux(self, require_tool: Callable[[str], str]) -> Iterator[Callable[..., str]]:
-        """`tmux("capture-pane", "-p")` on a server of its own."""
-        server = ["tmux", "-L", f"dlmtrace{os.getpid()}", "-f", "/dev/null"]
-        require_tool("tmux")
-
-        def run(*arguments: object) -> str:
-            return subprocess.run([*server, *map(str, arguments)], capture_output=True, text=True, check=True).stdout
-
-        yield run
-        subprocess.run([*server, "kill-server"], capture_output=True)
-
-    @pytest.mark.parametrize(("width", "height"), [(80, 24), (140, 40)])
-    def test_it_grows_and_ends_with_the_report(
-        self,
-        namespace: Namespace,
-        tmux: Callable[..., str],
-        plain_capture: Callable[[str], Path],
-        width: int,
-        height: int,
-    ) -> None:
-        inside = " ".join(f"'{word}'" for word in namespace.command(*DLMTRACE, "live", "-i", "tap"))
-        tmux("new-session", "-d", "-x", width, "-y", height, f"{inside}; echo status $?; exec sleep 60")
-
-        def screen(*options: object) -> list[str]:
-            return tmux("capture-pane", "-p", *options).splitlines()
-
-        until(lambda: any(line.startswith("tap ") for line in screen()))
-        assert "Ctrl-C ends the capture and tells the verdict" in screen()
-        namespace.replay(plain_capture(FILE), 20_000)
-        until(lambda: any(f"{FRAMES} frames" in line for line in screen()))
-        until(lambda: any("ended by FIN" in line for line in screen()))
-        shown = screen()
-        assert max(map(len, shown)) <= width
-        # frames, last number, confirmed to, waiting, sent again: as `dlmtrace streams` has them of the file
-        assert [line.split()[:6] for line in shown if re.match(" [12]→", line)] == [
-            ["1→2", "8833", "7787", "7788", "0", "706"],
-            ["2→1", "8300", "7832", "7833", "0", "103"],
-        ]
-        assert any("CON404 safe-reconnect 2→1: r7" in line for line in shown)
-        assert shown[0].startswith("tap ")  # nothing has scrolled away
-        tmux("send-keys", "C-c")
-        until(lambda: "status 1" in screen())
-        report = screen("-S", -300)
-        assert report[0].startswith(f"tap: {len(dlm_packets(capture_bytes(FILE)))} packets")
-        assert any(line.startswith("ERRORS: 1 error") for line in report)
-        assert "Reconnects" in report
-        assert not any("Ctrl-C" in line for line in report)
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (140, 40)])
+def test_the_screen_grows_and_ends_with_the_report(
+    namespace: Namespace, terminal: Terminal, plain_capture: Callable[[str], Path], width: int, height: int
+) -> None:
+    terminal.run(shlex.join(namespace.command(*DLMTRACE, "live", "-i", "tap")), width, height)
+    terminal.screen("^tap ")
+    terminal.screen("^Ctrl-C ends the capture and tells the verdict$")
+    namespace.replay(plain_capture(FILE), 20_000)
+    terminal.screen(f"{FRAMES} frames")
+    shown = terminal.screen("ended by FIN").splitlines()
+    assert max(map(len, shown)) <= width
+    # frames, last number, confirmed to, waiting, sent again: as `dlmtrace streams` has them of the file
+    assert [line.split()[:6] for line in shown if re.match(" [12]→", line)] == [
+        ["1→2", "8833", "7787", "7788", "0", "706"],
+        ["2→1", "8300", "7832", "7833", "0", "103"],
+    ]
+    assert any("CON404 safe-reconnect 2→1: r7" in line for line in shown)
+    assert shown[0].startswith("tap ")  # nothing has scrolled away
+    terminal.press("C-c")
+    report = terminal.screen("^status 1$", "-S", "-300").splitlines()
+    assert report[0].startswith(f"tap: {len(dlm_packets(capture_bytes(FILE)))} packets")
+    assert any(line.startswith("ERRORS: 1 error") for line in report)
+    assert "Reconnects" in report
+    assert not any("Ctrl-C" in line for line in report)
 
 
 class TestMistakes:
