@@ -346,7 +346,7 @@ class Analysis:
             return
         forward, back = self._directory.of(connection, 0)
         if kind == "survived":
-            forward.tracker.pair.deaths.pop(connection.index, None)
+            forward.tracker.pair.survive(connection)
             forward.tracker.survive(connection)
             back.tracker.survive(connection)
             return

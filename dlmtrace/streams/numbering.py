@@ -30,6 +30,7 @@ class Numbering:
     expectation: Expectation
     result: Epoch
     started: int  # ordinal of its first frame
+    since: int  # ns, of its first frame
     missing: RangeSet = field(default_factory=RangeSet)
     fin: int | None = None
     fin_time: int = 0

@@ -49,12 +49,21 @@ class Pair:
                 del self.deaths[next(iter(self.deaths))]
             self.deaths[death.connection.index] = death
 
+    def survive(self, connection: Connection) -> None:
+        """A connection was reset and went on: the RST ended nothing, but a FIN before it did."""
+        if connection.index in self.deaths and self.deaths[connection.index].kind != "fin":
+            del self.deaths[connection.index]
+
     def know(self, connection: Connection) -> None:
         """A connection of the pair has frames."""
         if connection.index not in self.connections:
             if len(self.connections) >= REMEMBERED:
                 del self.connections[next(iter(self.connections))]
             self.connections[connection.index] = connection
+
+    def opened_between(self, start: int, end: int) -> int:
+        """When (ns) a connection was opened first between two times; ``end`` when none was."""
+        return min((each.opened for each in self.connections.values() if start < each.opened < end), default=end)
 
     def lose(self, carrier: int, position: int, length: int, time: int) -> None:
         """Bytes of a direction that the capture does not hold, or that belong to no frame, as was seen at ``time``."""

@@ -50,6 +50,7 @@ class Resumption:
     lost: RangeSet = field(default_factory=RangeSet)  # once the verdict is unsafe
     sent: int | None = None  # first number that had not been sent when the connection ended, if below ``upto``
     doubled: bool = False  # may a number that came again be the first of a new numbering?
+    headless: bool = False  # did the old connection begin before the capture, so that more was under way than was seen?
 
     def send(self, number: int, time: int, expected: int, came: bool) -> None:
         """A frame of the stream after the reconnect, at ``time`` (ns); ``expected`` is what the receiver waits for."""
@@ -76,7 +77,10 @@ class Resumption:
         return rest.outside(self.resent if expectation.keeps_early else self.resent.outside(self.early))
 
     def confirmed(self, expectation: Expectation) -> bool:
-        """Is every member of U confirmed?"""
+        """Is every member of U confirmed, and what may have been one?"""
+        ahead = self.ahead[1] if self.headless and self.ahead is not None and self.resent else -1
+        if expectation.confirmed <= ahead:
+            return False
         sent = self.upto if self.sent is None else min(self.sent, self.upto)
         left_out = RangeSet()
         left_out.add(max(sent, expectation.confirmed), self.upto - 1)

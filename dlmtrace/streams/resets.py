@@ -21,12 +21,16 @@ class Resets:
         self._reporter, self._decided, self._lost_since = reporter, decided, lost_since
         self.waiting: list[Resumption] = []
         self._started = -1  # ordinal of the first frame of the last reset
+        self._since = 0  # ns, from when on the receiver's record may be a new one, too
         self._old: Numbering | None = None  # the epoch before that
 
-    def begin(self, record: Reconnect, death: Death, old: Numbering, started: int, other: Resets | None) -> None:
-        """This direction started again with frame ``started`` (ordinal), behind the ``old`` numbers."""
+    def begin(
+        self, record: Reconnect, death: Death, old: Numbering, since: int, started: int, other: Resets | None
+    ) -> None:
+        """This direction started again with frame ``started`` (ordinal), behind the ``old`` numbers; the receiver's
+        record may have done so, too, from ``since`` (ns) on."""
         low, upto = old.expectation.confirmed, old.next
-        self._started, self._old = started, old
+        self._started, self._old, self._since = started, old, since
         record.unconfirmed = wire_ranges([(low, upto - 1)] if upto > low else [])
         reset = Resumption(record, death.ordinal, low, upto, False, death.time)
         if other is not None and (other.waiting or other._started > death.ordinal):
@@ -44,6 +48,10 @@ class Resets:
     def may_be_kept(self, number: int) -> bool:
         """Is an ACK of ``number`` (as on the wire) what the receiver may say with the record that it had before?"""
         return any(reset.low <= unwrap(number, reset.low) <= reset.upto for reset in self.waiting)
+
+    def are_alone(self, back: Numbering) -> bool:
+        """Do the numbers of the other direction show that its record is older than the reset?"""
+        return bool(self.waiting) and back.since < self._since
 
     def keep(self, numbering: Numbering, expected: int | None = None) -> None:
         """The receiver goes on with its old record: it says that it waits for ``expected``, or its own numbers go on;
@@ -64,7 +72,7 @@ class Resets:
     def finish(self) -> None:
         """The capture is over."""
         for reset in self.waiting:
-            reset.record.reason = "the other direction was not seen again"
+            reset.record.reason = "the capture does not show whether the other direction started again, too"
             self._decided(reset.record)
         self.waiting.clear()
 

@@ -110,7 +110,7 @@ class Tracker:
                     "SEQ210", arrival, f"sequence number {number} is far ahead of {numbering.next & MASK}"
                 )
                 return
-        if self.peer is not None and any(numbering.started < reset.began for reset in self.peer.resets.waiting):
+        if self.peer is not None and self.peer.resets.are_alone(numbering):
             assert self.peer.numbering is not None
             self.peer.resets.keep(self.peer.numbering)  # this direction goes on with its old numbers
             self.judgement.came_back = True
@@ -140,7 +140,7 @@ class Tracker:
         result = Epoch(number, number)
         self.stream.epochs.append(result)
         expectation = Expectation(number, self.acknowledgements.keeps_early, self.revised)
-        self.numbering = Numbering(number, number, expectation, result, arrival.ordinal, since_ack=number)
+        self.numbering = Numbering(number, number, expectation, result, arrival.ordinal, arrival.time, since_ack=number)
         return self.numbering
 
     def _classify(self, arrival: Arrival, start: int, numbering: Numbering, same: Callable[[int], bool | None]) -> None:
@@ -231,10 +231,13 @@ class Tracker:
         carriers = [carrier for carrier in self.ends if carrier >> 1 == death.connection.index]
         uncertain = any(map(self.pair.lost_anything, carriers)) or self.pair.lost_between(arrival.carrier, 0, start)
         self.judgement.judge(self._expectation, next_began=True)
+        headless = not all(death.connection.directions[carrier & 1].begin_seen for carrier in carriers)
         sent = None if self.numbering is None else self.numbering.next
         waiting = self._expectation.arrivals
         since = min(death.time, waiting[0].time) if waiting else death.time
-        resumption = Resumption(record, arrival.ordinal, low, upto, uncertain, since, sent=sent, doubled=self.doubled)
+        resumption = Resumption(
+            record, arrival.ordinal, low, upto, uncertain, since, sent=sent, doubled=self.doubled, headless=headless
+        )
         if arrival.time - death.time >= NO_CONNECTION and upto > low:
             self.silence.after(death, low, upto)
             resumption.suspect = True  # a connection between them may be what the capture lost
@@ -258,8 +261,10 @@ class Tracker:
         self.judgement.judge(self._expectation)
 
     def survive(self, connection: Connection) -> None:
-        """A connection of the pair was reset and went on: what was sent on it came, or will come."""
-        if self.stopped is not None and self.stopped[0].connection is connection:
+        """A connection of the pair was reset and went on: what was sent on it came, or will come (called after
+        Pair.survive)."""
+        ended = connection.index in self.pair.deaths
+        if self.stopped is not None and self.stopped[0].connection is connection and not ended:
             self.stopped = None
         if self.numbering is None:
             return
@@ -313,12 +318,13 @@ class Tracker:
             self._doubt(replace(death, time=arrival.time) if death.kind == "fin" else death, numbering)
         upto = numbering.next
         self._end_epoch("restart")
-        if not numbering.closed and death is not None:
+        if not numbering.closed and death is not None and self.last is not None:
             text = f"the numbers start again at {number} after {upto - 1 & MASK}, with no exchange of FIN"
             self.reporter.find("SEQ207", arrival, text)
             record = begin(self._numbers, self.stream, death, arrival)
             other = None if self.peer is None else self.peer.resets
-            self.resets.begin(record, death, numbering, arrival.ordinal, other)
+            since = self.pair.opened_between(self.last.time, death.time)
+            self.resets.begin(record, death, numbering, since, arrival.ordinal, other)
         self.numbering = self.stopped = None
         numbering = self._begin(number, arrival)
         arrival.number = number

@@ -283,6 +283,20 @@ def test_a_frame_that_crossed_the_close_of_its_receiver(
     assert script.epoch().delivered_ranges == delivered
 
 
+def test_a_close_that_a_forged_reset_follows_is_a_close_all_the_same(script: Script) -> None:
+    """Nobody took the first RST; the second answers what came to a node that had closed."""
+    connection = script.meet()
+    connection.send(script.one, frames(0))
+    connection.finish(script.two)
+    connection.reset(by=script.two)
+    script.network.wait(SECOND)
+    connection.acknowledge(script.two)
+    connection.acknowledge(script.one)
+    connection.send(script.one, frames(1), acknowledge=False)
+    connection.reset(by=script.two)
+    assert script.epoch().delivered_ranges == [(0, 0)]
+
+
 def test_a_connection_that_ended_inside_a_frame_hides_nothing(script: Script) -> None:
     old = script.meet()
     old.send(script.one, frames(0))

@@ -235,3 +235,17 @@ def test_reconnects_of_several_pairs_are_numbered_as_they_began(script: Script) 
         new.send(peer, ack(1, sender=peer.number))
     records = sorted(script.analysis().reconnects, key=lambda record: int(record.reconnect[1:]))
     assert [(record.reconnect, record.receiver) for record in records] == [("r1", 3), ("r2", 2)]
+
+
+def test_a_receiver_that_speaks_first_on_a_new_connection_may_have_started_again(script: Script) -> None:
+    """It never sent a number before; the RST of the old connection comes late."""
+    old = script.meet()
+    old.send(script.one, frames(0, 1, 2), acknowledge=False)
+    script.network.wait(SECOND)
+    other = script.meet(script.two)
+    other.send(script.two, back(0))
+    old.reset(by=script.two)
+    new = script.meet()
+    new.send(script.one, fresh(0))
+    other.send(script.two, back(1))
+    assert told(script, 1) == ("inconclusive", [], [[], [(0, 0)]])
