@@ -8,6 +8,11 @@ from evidence import capture_bytes
 from terminal import Terminal
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first, so that the workers of pytest-xdist end together."""
+    items.sort(key=lambda item: "test_readers_agree" not in item.nodeid)
+
+
 @pytest.fixture(scope="session")
 def require_tool() -> Callable[[str], str]:
     """`require_tool("tshark")` gives the tool's path; without the tool the test is skipped, or fails under CI=true."""
