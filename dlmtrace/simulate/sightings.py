@@ -48,8 +48,8 @@ class ConnectionTruth:
 
     @property
     def seems_reset(self) -> bool:
-        """Did a RST pass that broke nothing, and nothing else end it?"""
-        return self.reset is not None and self.ended is None
+        """Did a RST pass that broke nothing, before anything else ended it?"""
+        return self.reset is not None and self.broken is None and not self.closed_first
 
 
 def watch(log: Log, network: Network) -> list[ConnectionTruth]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from typing import Literal, NamedTuple
 
-from dlmtrace.simulate.evidence import Streams, both_restarted, receiver_kept, restarted_alone, silent_since
+from dlmtrace.simulate.evidence import Streams, both_restarted, receiver_kept, restarted_alone, restarts, silent_since
 from dlmtrace.simulate.sightings import ConnectionTruth
 from dlmtrace.simulate.truth import Epoch, FrameTruth, Log, Stream, Transmission
 from dlmtrace.wire.enums import Command
@@ -244,7 +244,8 @@ def _judge(change: _Change, place: int, streams: Streams) -> _Judgement:
         shown = restarted_alone(streams, change.stream.receiver, change.stream.sender)
         return _Judgement("unsafe", "the receiver's numbers started again, the sender's did not", _unless(shown))
     # else the receiver came back, but took the repeated frames from the first one on, as the record before would have
-    unnoticed: frozenset[Verdict] = frozenset({"unsafe", "inconclusive"}) if anew else frozenset()
+    returned = anew or any(change.upto[-1].began < began for began in _returns(change, streams))
+    unnoticed: frozenset[Verdict] = frozenset({"unsafe", "inconclusive"}) if returned else frozenset()
     left = [frame for frame in change.at_risk if _left_out(frame, new)]
     if left and not all(_waited(frame, change.upto[-1], new) for frame in left):
         went_on = new.highest > change.at_risk[-1].place  # beyond what was at risk: else the rest may still come
@@ -262,6 +263,12 @@ def _judge(change: _Change, place: int, streams: Streams) -> _Judgement:
     )
     unheard = late or left or silent_since(streams, change.stream, new.began)
     return _Judgement("safe", reason, doubtful | {"inconclusive"} if unheard else doubtful)
+
+
+def _returns(change: _Change, streams: Streams) -> list[int]:
+    """When (ns) packets show that the receiver's own numbers started again, before the next reconnect."""
+    own = restarts(streams.get((change.stream.receiver, change.stream.sender)))
+    return [began for _, _, began in own if not change.later or began < change.later[0].began]
 
 
 def _in_step(new: _Part, anew: set[int]) -> bool:

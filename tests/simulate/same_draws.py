@@ -1,23 +1,29 @@
 """Draws of hypothesis that are the same in every run, whatever ran before."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 from unittest import mock
 
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.internal.conjecture import providers
 
+Test = TypeVar("Test", bound=Callable[..., None])
 
-def same_examples(count: int) -> settings:
-    """So many examples, the first that are drawn; one that fails is told as it was drawn."""
-    return settings(
+
+def same_examples(count: int, series: str) -> Callable[[Test], Test]:
+    """So many examples, the first that are drawn; one that fails is told as it was drawn.
+
+    Another series has other examples: without it, tests of the same strategy would all be shown the same ones.
+    """
+    same = settings(
         max_examples=count,
-        derandomize=True,
         database=None,
         deadline=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
+    return lambda test: same(seed(series)(test))
 
 
 @contextmanager
