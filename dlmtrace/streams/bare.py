@@ -46,6 +46,8 @@ class BareTracker:
 
     def send(self, carrier: int, end: int, time: int, packet: int, fresh: bool) -> None:
         """A frame; ``fresh``: an RCOM STATUS, with which a node that joins begins."""
+        if carrier != self.carrier and self.pair.outlived(carrier, self.carrier):
+            return  # what TCP repeats on a connection that is over does not lead the stream back
         if self.carrier is not None and carrier != self.carrier:
             death = self.pair.deaths.get(self.carrier >> 1)
             self.finish()

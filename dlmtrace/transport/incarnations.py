@@ -195,7 +195,7 @@ class IncarnationTable:
                 return other != int(segments.acknowledgement[row])
             if mine is not None:
                 return mine != sequence + 1 & _MASK
-            return other is not None
+            return other is not None or incarnation.ended
         if not length:
             return False
         receiver = incarnation.receivers[side]

@@ -378,6 +378,20 @@ def test_a_3_1_node_that_crashed_leaves_its_connection_alone(
     assert script.verdicts() == verdicts
 
 
+def test_what_tcp_repeats_does_not_lead_a_3_1_stream_back(script: Script) -> None:
+    old = script.network.connect(script.one, script.two)
+    old.send(script.one, joins(script) + bare(0))
+    old.send(script.two, status_reply(sender=2, h_version=0x00030001))
+    (packet,) = old.send(script.one, bare(1), acknowledge=False)
+    script.network.lose(packet)
+    old.finish(script.two)
+    new = script.network.connect(script.one, script.two)
+    new.send(script.one, bare(2))
+    old.retransmit(packet)
+    old.reset(by=script.two)
+    assert script.verdicts() == [("c1", "c2", "unsafe")]
+
+
 def test_a_3_1_stream_that_leaves_two_connections_alone(script: Script) -> None:
     for number in range(3):
         connection = script.network.connect(script.one, script.two)

@@ -84,6 +84,26 @@ def test_a_refused_dial() -> None:
     assert (found.handshake_seen, found.ended_by, found.client.port) == (False, "rst", syn.data[34] << 8 | syn.data[35])
 
 
+def test_a_dial_long_after_a_stray_reset() -> None:
+    """Of the connection before nothing but its RST was captured."""
+    network = Network()
+    a, b = two_nodes(network)
+    connection = network.connect(a, b, handshake=False)
+    connection.reset(by=b)
+    network.wait(2 * SECOND)
+    connection.handshake()
+    connection.send(a, FRAMES[0])
+    outcome = replay(network)
+    stray, dialled = outcome.connections
+    assert (stray.handshake_seen, stray.ended_by, dialled.handshake_seen, dialled.ended_by) == (
+        False,
+        "rst",
+        True,
+        "open",
+    )
+    assert [frame.content for frame in outcome.frames] == FRAMES[:1]
+
+
 @pytest.mark.parametrize("pause", [SECOND // 10, 2 * SECOND, 86_400 * SECOND])
 def test_a_reset_that_is_ignored(pause: int) -> None:
     """A forged RST: both sides go on, at once or after a pause, and nothing of it may be lost."""
