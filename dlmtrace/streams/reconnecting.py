@@ -24,7 +24,7 @@ DOUBLED = "number 0 came again after the sender polled as a node does that comes
 
 @dataclass(slots=True)
 class Resumption:
-    """A reconnect under judgement.  ``low`` … ``upto`` - 1 are U, and what the new connection's first frame left out.
+    """A reconnect under judgement.  ``low`` … ``upto`` - 1 are U, and what the first new frame behind it left out.
 
     Of the latter, what follows later is new, and needs no confirmation.
     """
@@ -150,12 +150,15 @@ class Resumption:
 
     def settle_damage(self, expectation: Expectation) -> None:
         """What is lost in the end: not what a later reconnect brought, confirmed or not."""
-        if all(high < expectation.expected for _, high in self.lost.ranges()):
-            self.record.lost, self.record.lost_frames = [], 0
-            if self.record.repaired_by is not None:
-                self.record.reason += f"; {self.record.repaired_by} repaired it, but locks stood still in between"
-        else:
-            self.record.repaired_by = None
+        record = self.record
+        left = RangeSet()
+        for low, high in self.lost.ranges():
+            left.add(max(low, expectation.expected), high)
+        record.lost, record.lost_frames = wire_ranges(left.ranges()), len(left)
+        if left:
+            record.repaired_by = None
+        elif record.repaired_by is not None:
+            record.reason += f"; {record.repaired_by} repaired it, but locks stood still in between"
 
 
 def begin(numbers: Iterator[int], stream: Stream, death: Death, arrival: Arrival | None) -> Reconnect:
@@ -208,10 +211,12 @@ class Judgement:
         """Was the number under way when one of the connections ended, or queued then?"""
         return any(number < each.upto or (each.ahead is not None and number <= each.ahead[1]) for each in self.open)
 
-    def send(self, number: int, time: int, expected: int, came: bool) -> None:
+    def send(self, number: int, time: int, expected: int, came: bool, leaves_out: bool) -> None:
         """A frame of the stream at ``time`` (ns); ``expected`` is what the receiver waits for; ``came``: does it get
-        it?"""
+        it?  ``leaves_out``: numbers before it were never sent."""
         self._now = time
+        if leaves_out and self.open and self.open[-1].went_on is None:
+            self.open[-1].upto = max(self.open[-1].upto, number)
         for resumption in self.open:
             resumption.send(number, time, expected, came)
         for resumption in self.damaged:

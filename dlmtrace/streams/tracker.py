@@ -118,7 +118,8 @@ class Tracker:
         late = arrival.carrier in self.ends and self.pair.outlived(arrival.carrier, self.carrier)
         if arrival.carrier != self.carrier and not late:
             self._move(arrival, start, numbering)
-        self.judgement.send(arrival.number, arrival.time, numbering.expectation.expected, arrival.came)
+        leaves_out = arrival.number > numbering.next and not self._hidden(arrival.carrier, start)
+        self.judgement.send(arrival.number, arrival.time, numbering.expectation.expected, arrival.came, leaves_out)
         self._classify(arrival, start, numbering, same)
         if not numbering.expectation.arrive(arrival) and arrival.came and arrival.number > arrival.expected:
             self.silence.stand_still(arrival, numbering)

@@ -252,6 +252,25 @@ def test_a_receiver_that_waits_for_a_number_before_the_first_that_was_seen(
     assert [finding.code for finding in script.analysis().findings if finding.code.startswith("ACK3")] == (["ACK305"])
 
 
+@pytest.mark.parametrize(("brought", "lost"), [((), [(2, 4)]), ((2,), [(3, 4)]), ((2, 3, 4), [])])
+def test_what_the_first_new_frame_leaves_out_behind_the_repeats(
+    script: Script, brought: tuple[int, ...], lost: list[tuple[int, int]]
+) -> None:
+    """2 to 4 had been handed to the old connection, and never passed; what a later reconnect brings is not lost."""
+    old = script.meet()
+    old.send(script.one, frames(0, 1), acknowledge=False)
+    old.reset(by=script.two)
+    new = script.meet()
+    new.send(script.one, frames(0, 1, 5))
+    new.send(script.two, ack(2, sender=2))
+    new.reset(by=script.two)
+    third = script.meet()
+    third.send(script.one, frames(*brought, 6))
+    analysis = script.analysis()
+    (first,) = [record for record in analysis.reconnects if record.reconnect == "r1"]
+    assert (first.verdict, first.lost) == ("unsafe", lost)
+
+
 def test_what_came_again_on_a_dead_connection_was_not_ahead_of_its_turn(script: Script) -> None:
     old = script.meet()
     old.send(script.one, frames(0, 1, 2), acknowledge=False)
