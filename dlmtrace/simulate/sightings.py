@@ -49,7 +49,8 @@ class ConnectionTruth:
     @property
     def seems_reset(self) -> bool:
         """Did a RST pass that broke nothing, before anything else ended it?"""
-        return self.reset is not None and self.broken is None and not self.closed_first
+        harmless = self.reset is not None and (self.broken is None or self.broken > self.reset)
+        return harmless and not self.closed_first
 
 
 def watch(log: Log, network: Network) -> list[ConnectionTruth]:

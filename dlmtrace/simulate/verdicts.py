@@ -13,9 +13,10 @@ from itertools import groupby, pairwise
 from typing import Literal, NamedTuple
 
 from dlmtrace.simulate.evidence import Streams, both_restarted, receiver_kept, restarted_alone, restarts, silent_since
+from dlmtrace.simulate.frames import type_of
 from dlmtrace.simulate.sightings import ConnectionTruth
 from dlmtrace.simulate.truth import Epoch, FrameTruth, Log, Stream, Transmission
-from dlmtrace.wire.enums import Command
+from dlmtrace.wire.enums import Command, RecoveryType
 
 Verdict = Literal["safe", "unsafe", "reset", "unprotected", "inconclusive"]
 
@@ -52,7 +53,8 @@ class Reconnect:
     repaired_by: int | None = None
     """unsafe, but delivered later: place among the stream's reconnects of the one that did it"""
     apparent: bool = False
-    """the old connection did not end, though a RST passed: packets may show that it went on, and then this is none"""
+    """packets may show that this is none: a RST passed that did not end the old connection; or that was closed in
+    order, and the sender, of a stream without numbers, goes on as a node does that joins"""
 
 
 class _Part:
@@ -172,9 +174,6 @@ def _numbers(frames: Iterable[FrameTruth]) -> tuple[int, ...]:
 def _end(part: _Part, resumed: int | None, connections: list[ConnectionTruth]) -> tuple[EndedBy, int]:
     """How and when a connection ended, at the latest when its stream resumed elsewhere."""
     connection = connections[part.connection]
-    if resumed is None and connection.seems_reset:
-        assert connection.reset is not None
-        return "rst", connection.reset
     ended = connection.last if connection.ended is None else connection.ended
     if resumed is not None:
         ended = min(ended, resumed)
@@ -206,10 +205,14 @@ def _sequenced(stream: Stream, connections: list[ConnectionTruth], streams: Stre
     if before is not None and before[1].ended_by != "fin":
         last = change(*before, len(before[2]) - 1, None, inside=True)
         connection = connections[last.upto[-1].connection]
+        apparent = connection.ended_by == "open" or not last.at_risk
+        if apparent and connection.seems_reset and connection.reset is not None:
+            risky = _at_risk(before[1], last.upto, connection.reset, None)
+            last = last._replace(ended_by="rst", ended=connection.reset, at_risk=risky)
         if last.at_risk and (connection.ended_by != "open" or connection.seems_reset):
             confirmed = all(frame.confirmed is not None for frame in last.at_risk)
             judgement = _Judgement("safe" if confirmed else "inconclusive", "the stream did not go on")
-            found.append(replace(last.judged(judgement), apparent=connection.seems_reset))
+            found.append(replace(last.judged(judgement), apparent=apparent))
     return found
 
 
@@ -332,6 +335,7 @@ def _bare(stream: Stream, connections: list[ConnectionTruth]) -> list[Reconnect]
         acknowledged, passed = connections[old.connection].acknowledged[side], connections[old.connection].passed[side]
         hit = [frame.place for t, frame in old.entries if min(t.end, passed) > max(t.start, acknowledged)]
         lost = [frame.place for _, frame in old.entries if frame.delivered is None]
+        joins = type_of(new.entries[0][0].outgoing.frame) == RecoveryType.STATUS
         found.append(
             Reconnect(
                 stream.sender,
@@ -346,6 +350,7 @@ def _bare(stream: Stream, connections: list[ConnectionTruth]) -> list[Reconnect]
                 lost=tuple(lost),
                 verdict="unsafe" if hit else "unprotected",
                 reason="bytes were not acknowledged by TCP" if hit else "TCP acknowledged everything",
+                apparent=connections[old.connection].closed_first and joins,
             )
         )
     return found

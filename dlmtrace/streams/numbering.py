@@ -31,6 +31,7 @@ class Numbering:
     result: Epoch
     started: int  # ordinal of its first frame
     since: int  # ns, of its first frame
+    begin_seen: bool = False  # did the capture hold the beginning of the connection on which the first frame came?
     missing: RangeSet = field(default_factory=RangeSet)
     fin: int | None = None
     fin_time: int = 0

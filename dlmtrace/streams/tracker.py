@@ -93,6 +93,7 @@ class Tracker:
         numbering = self.numbering
         if numbering is None:
             numbering = self._begin(number, arrival)
+            numbering.begin_seen = connection.directions[arrival.carrier & 1].begin_seen
         if arrival.ordinal < numbering.started:
             return  # of the epoch before: it waited behind a hole
         arrival.number = unwrap(number, numbering.next)
@@ -165,6 +166,9 @@ class Tracker:
             return
         unseen = number < numbering.first
         if unseen:
+            waited = numbering.begin_seen and numbering.first == numbering.expectation.confirmed
+            if waited:  # while the others came
+                numbering.expectation.begin(number)
             numbering.missing.add(number + 1, numbering.first - 1)
             numbering.first = numbering.result.seq_first = number
         if self.polled and not number & MASK:

@@ -121,6 +121,18 @@ def test_numbers_whose_beginning_passes_late_do_not_start_again(script: Script) 
     assert [(span.first, span.last) for span in timeline.spans if span.kind == "resent"] == [(2, 2)]
 
 
+def test_a_receiver_that_waited_for_what_passes_at_last(script: Script) -> None:
+    """0 and 1 were lost inside the sender, and 2 and 3 dropped: they come again only with the next error."""
+    old = script.meet()
+    old.send(script.one, frames(2, 3))
+    old.reset(by=script.two)
+    new = script.network.connect(script.one, script.two)
+    new.send(script.one, frames(0, 1))
+    assert script.epoch().delivered_ranges == [(0, 1)]
+    new.send(script.one, frames(2))
+    assert script.epoch().delivered_ranges == [(0, 2)]
+
+
 def test_what_tcp_repeats_on_a_connection_that_was_closed_does_not_lead_the_stream_back(script: Script) -> None:
     old = script.meet()
     old.send(script.one, frames(0))
