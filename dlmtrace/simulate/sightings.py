@@ -46,11 +46,9 @@ class ConnectionTruth:
         """ns of the first RST that counts, else of the first FIN."""
         return self.broken if self.broken is not None else self.finished
 
-    @property
-    def seems_reset(self) -> bool:
-        """Did a RST pass that broke nothing, before anything else ended it?"""
-        harmless = self.reset is not None and (self.broken is None or self.broken > self.reset)
-        return harmless and not self.closed_first
+    def closed_behind(self, time: int) -> bool:
+        """Was it closed in order, and not before ``time`` (ns)?"""
+        return self.closed_first and self.finished is not None and self.finished > time
 
 
 def watch(log: Log, network: Network) -> list[ConnectionTruth]:

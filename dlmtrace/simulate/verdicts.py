@@ -54,7 +54,7 @@ class Reconnect:
     """unsafe, but delivered later: place among the stream's reconnects of the one that did it"""
     apparent: bool = False
     """packets may show that this is none: a RST passed that did not end the old connection; or that was closed in
-    order, and the sender, of a stream without numbers, goes on as a node does that joins"""
+    order when the stream had left it, or, without numbers, before its sender goes on as a node does that joins"""
 
 
 class _Part:
@@ -200,16 +200,18 @@ def _sequenced(stream: Stream, connections: list[ConnectionTruth], streams: Stre
             found.append(boundary.judged(_judge_restart(boundary, epoch, streams, connections)))
         for old in range(len(parts) - 1):
             inner = change(number, epoch, parts, old, parts[old + 1], inside=True)
-            found.append(inner.judged(_judge(inner, len(found), streams)))
+            judgement = _judge(inner, len(found), streams)
+            left = connections[parts[old].connection].closed_behind(parts[old + 1].began)
+            found.append(replace(inner.judged(judgement), apparent=left and judgement.verdict != "unsafe"))
         before = number, epoch, parts
     if before is not None and before[1].ended_by != "fin":
         last = change(*before, len(before[2]) - 1, None, inside=True)
         connection = connections[last.upto[-1].connection]
+        first = connection.first_end
         apparent = connection.ended_by == "open" or not last.at_risk
-        if apparent and connection.seems_reset and connection.reset is not None:
-            risky = _at_risk(before[1], last.upto, connection.reset, None)
-            last = last._replace(ended_by="rst", ended=connection.reset, at_risk=risky)
-        if last.at_risk and (connection.ended_by != "open" or connection.seems_reset):
+        if apparent and first is not None:
+            last = last._replace(ended=first, at_risk=_at_risk(before[1], last.upto, first, None))
+        if last.at_risk and first is not None:
             confirmed = all(frame.confirmed is not None for frame in last.at_risk)
             judgement = _Judgement("safe" if confirmed else "inconclusive", "the stream did not go on")
             found.append(replace(last.judged(judgement), apparent=apparent))

@@ -279,7 +279,7 @@ def test_a_reset_that_is_lost_behind_the_capture_point_is_no_reconnect(dialect: 
     assert outcome.received(2, 1) == list(range(5))
     assert all((each.apparent, each.lost) == (True, ()) for each in outcome.reconnects)
     assert {each.ended_by for each in outcome.connections} == {"open"}
-    assert any(each.seems_reset for each in outcome.connections)
+    assert any(each.reset is not None and each.broken is None for each in outcome.connections)
 
 
 def test_a_capture_that_ends_with_the_reset_cannot_tell() -> None:
