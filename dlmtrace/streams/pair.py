@@ -107,9 +107,10 @@ class Pair:
             for sent, back in (connection.directions, connection.directions[::-1])
         )
 
-    def lost_between(self, carrier: int, low: int, high: int) -> bool:
-        """Is anything between two positions of a direction missing?"""
-        return any(position < high and behind > low for position, behind in self.holes.get(carrier, ()))
+    def lost_between(self, carrier: int, low: int, high: int) -> int:
+        """How many bytes between two positions of a direction are missing?"""
+        holes = self.holes.get(carrier, ())
+        return sum(max(min(behind, high) - max(position, low), 0) for position, behind in holes)
 
     def lost_anything(self, carrier: int) -> bool:
         """Is anything of a direction missing?"""

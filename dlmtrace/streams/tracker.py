@@ -30,6 +30,9 @@ from dlmtrace.transport.connections import Connection
 RESEND_REACH = 4096
 """Numbers further back than this are not sent again but begin a new epoch whose start was not captured."""
 
+SMALLEST_FRAME = 40
+"""Bytes of an OPTS frame: its header, its options, and the header of the frame inside (protocol page §1)."""
+
 OLD = 512
 """Numbers below the last ACK that no sender repeats: at most 256 ACKs are saved up, and one may be lost."""
 
@@ -205,7 +208,7 @@ class Tracker:
     def _hidden(self, carrier: int, start: int) -> bool:
         """Does the capture miss bytes between the last frame of this direction and this one?"""
         last = self.ends.get(carrier, 0)  # behind `start` where a part of the last frame is missing, too (SCTP)
-        return last > start or self.pair.lost_between(carrier, last, start)
+        return last > start or self.pair.lost_between(carrier, last, start) > 0
 
     def acknowledge(self, number: int, arrival: Arrival) -> None:
         """A DLM_ACK of the receiver."""
@@ -234,7 +237,8 @@ class Tracker:
     def _resume(self, death: Death, low: int, upto: int, arrival: Arrival, start: int) -> None:
         record = begin(self._numbers, self.stream, death, arrival)
         carriers = [carrier for carrier in self.ends if carrier >> 1 == death.connection.index]
-        uncertain = any(map(self.pair.lost_anything, carriers)) or self.pair.lost_between(arrival.carrier, 0, start)
+        hidden = self.pair.lost_between(arrival.carrier, 0, start)
+        uncertain = any(map(self.pair.lost_anything, carriers)) or hidden > 0
         self.judgement.judge(self._expectation, next_began=True)
         headless = not all(death.connection.directions[carrier & 1].begin_seen for carrier in carriers)
         sent = None if self.numbering is None else self.numbering.next
@@ -243,6 +247,8 @@ class Tracker:
         resumption = Resumption(
             record, arrival.ordinal, low, upto, uncertain, since, sent=sent, doubled=self.doubled, headless=headless
         )
+        if 0 < hidden >= (arrival.number & MASK) * SMALLEST_FRAME:
+            resumption.suspect = True  # the numbers may have started again where the capture has a hole
         if arrival.time - death.time >= NO_CONNECTION and upto > low:
             self.silence.after(death, low, upto)
             resumption.suspect = True  # a connection between them may be what the capture lost
@@ -290,7 +296,7 @@ class Tracker:
 
     def _begin_hidden(self, arrival: Arrival, connection: Connection) -> bool:
         """Is this the first frame of its connection with a number, and does the capture miss anything before it?"""
-        lost = self.pair.lost_between(arrival.carrier, 0, arrival.end - arrival.size)
+        lost = self.pair.lost_between(arrival.carrier, 0, arrival.end - arrival.size) > 0
         return arrival.carrier not in self.ends and (lost or not connection.directions[arrival.carrier & 1].begin_seen)
 
     def _starts_again(

@@ -223,6 +223,20 @@ def test_the_new_beginning_is_not_seen_and_its_first_number_was_missing_before(l
     assert lab.codes("SEQ206") == []
 
 
+@pytest.mark.parametrize(("sent", "code"), [(1, "CON403"), (20, "CON404")])
+def test_a_new_beginning_that_the_hole_has_room_for_is_not_safe(lab: Lab, sent: int, code: str) -> None:
+    """The first new frame fits behind the old numbers, and behind as many new ones as the hole can hold as well."""
+    first = lab.meet()
+    send(lab, first, *range(sent))
+    first.send(lab.two, ack(sent, sender=2))
+    first.reset(lab.two)
+    second = lab.meet()
+    lab.network.lose(*send(lab, second, 0))
+    send(lab, second, sent, sent + 1)
+    second.send(lab.two, ack(sent + 2, sender=2))
+    assert lab.codes("CON40") == [code]
+
+
 @pytest.mark.parametrize("lost", [[2], [0, 1]])
 def test_a_standstill_is_not_safe_because_the_capture_lost_something(lab: Lab, lost: list[int]) -> None:
     """2 is lost with the first connection and comes again over the third one only; the second one has a hole."""
