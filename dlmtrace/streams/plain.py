@@ -104,6 +104,8 @@ class PlainRuns:
                 until = last[index][4]
                 tracker.timeline.note("sent", begin, begin + count - 1, run.carrier >> 1, time, packet, until)
                 tail = tails[tail_stop[index] - int(kept[index]) : tail_stop[index]]
+                if len(tail) < count:
+                    expectation.has(numbering.next - len(tail))
                 for number, place in enumerate(tail, numbering.next - len(tail)):
                     expectation.remember(Arrival(number, run.carrier, *place, True, number))
                 tracker.last = Arrival(numbering.next - 1, run.carrier, *last[index], True, numbering.next - 1)

@@ -50,32 +50,43 @@ class Expectation:
         self.revised = revised
         self.arrivals: deque[Arrival] = deque()
         self._start = first  # expected before the first of `arrivals`
+        self._forgotten = 0  # arrivals that are no longer in `arrivals`
+        # how many arrivals had come when it showed that everything before a number was there, and the number
+        self._shown: deque[tuple[int, int]] = deque()
         self._early: set[int] = set()
 
     def arrive(self, arrival: Arrival) -> bool:
         """A frame on the wire; was it the expected one?"""
+        arrival.expected = self.expected
         self.remember(arrival)
         return self._take(arrival)
 
     def remember(self, arrival: Arrival) -> None:
-        """Keep a frame whose place in the expectation is known."""
+        """Keep a frame that came when ``arrival.expected`` was expected."""
+        if not self.arrivals:
+            self._start = arrival.expected
+            self._shown.clear()
         self.arrivals.append(arrival)
         if len(self.arrivals) > WINDOW:
-            self._start = max(self._start, self._forget_first())
+            self._forget_first()
 
     def acknowledge(self, number: int) -> None:
         """The receiver says that it has everything before ``number``."""
         self.confirmed = max(self.confirmed, number)
-        if number > self.expected:
-            self.expected = number
-            self._skip_early()
+        self.has(number)
         while self.arrivals and self.arrivals[0].number < self.confirmed:
-            self.arrivals.popleft()
-        self._start = max(self._start, self.confirmed)
+            self._forget_first()
+
+    def has(self, number: int) -> None:
+        """The receiver has everything before ``number`` by now."""
+        if number > self._start:
+            self._shown.append((self._forgotten + len(self.arrivals), number))
+        self._reach(number)
 
     def begin(self, first: int) -> None:
         """The receiver waits for a number before the first that was seen."""
         self.confirmed = first
+        self._shown.clear()
         self.wait_for(first)
 
     def wait_for(self, number: int) -> None:
@@ -96,10 +107,15 @@ class Expectation:
         """Work the expectation out again after ``came`` of some arrivals changed."""
         self.expected = self._start
         self._early.clear()
-        for arrival in self.arrivals:
+        shown = deque(self._shown)
+        for count, arrival in enumerate(self.arrivals, self._forgotten):
+            while shown and shown[0][0] <= count:
+                self._reach(shown.popleft()[1])
             self._take(arrival)
             if self.revised is not None:
                 self.revised(arrival)
+        for _, number in shown:
+            self._reach(number)
 
     def _take(self, arrival: Arrival) -> bool:
         arrival.expected = self.expected
@@ -118,6 +134,14 @@ class Expectation:
             self._early.discard(self.expected)
             self.expected += 1
 
-    def _forget_first(self) -> int:
-        first = self.arrivals.popleft()
-        return first.number + 1 if first.came and first.number == first.expected else first.expected
+    def _reach(self, number: int) -> None:
+        if number > self.expected:
+            self.expected = number
+            self._skip_early()
+
+    def _forget_first(self) -> None:
+        self.arrivals.popleft()
+        self._forgotten += 1
+        self._start = self.arrivals[0].expected if self.arrivals else self.expected
+        while self._shown and (self._shown[0][0] <= self._forgotten or not self.arrivals):
+            self._shown.popleft()

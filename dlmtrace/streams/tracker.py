@@ -198,7 +198,7 @@ class Tracker:
         if self._hidden(arrival.carrier, start):
             # The bytes went over the wire, TCP saw to it that they came: the receiver has these frames.
             if numbering.expectation.expected == low:
-                numbering.expectation.expected = arrival.number
+                numbering.expectation.has(arrival.number)
             return
         before = arrival.time if self.last is None else self.last.time
         if arrival.carrier == self.carrier and not self.judgement.open and not self.pair.lost_since(before):
