@@ -12,7 +12,7 @@ An ACK of the receiver settles everything before it, whatever was assumed.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -72,6 +72,8 @@ class Expectation:
 
     def acknowledge(self, number: int) -> None:
         """The receiver says that it has everything before ``number``."""
+        if number > self.expected and self._believe(number):
+            self.recount()
         self.confirmed = max(self.confirmed, number)
         self.has(number)
         while self.arrivals and self.arrivals[0].number < self.confirmed:
@@ -133,6 +135,15 @@ class Expectation:
         while self.expected in self._early:
             self._early.discard(self.expected)
             self.expected += 1
+
+    def _believe(self, number: int) -> bool:
+        """Of what the receiver has, a number that passed once came then, whatever was assumed; was there any?"""
+        passed = Counter(each.number for each in self.arrivals)
+        doubted = [each for each in self.arrivals if not each.came and self.expected <= each.number < number]
+        once = [each for each in doubted if passed[each.number] == 1]
+        for each in once:
+            each.came = True
+        return bool(once)
 
     def _reach(self, number: int) -> None:
         if number > self.expected:

@@ -121,6 +121,18 @@ def test_numbers_whose_beginning_passes_late_do_not_start_again(script: Script) 
     assert [(span.first, span.last) for span in timeline.spans if span.kind == "resent"] == [(2, 2)]
 
 
+def test_an_ack_tells_that_what_passed_behind_a_reset_came(script: Script) -> None:
+    old = script.meet()
+    old.send(script.one, frames(0))
+    old.reset(by=script.two)
+    old.send(script.one, frames(1), acknowledge=False)
+    new = script.network.connect(script.one, script.two)
+    new.send(script.one, frames(2, 3))
+    assert script.epoch().delivered_ranges == [(0, 0)]
+    new.send(script.two, ack(2, sender=2))
+    assert script.epoch().delivered_ranges == [(0, 3)]
+
+
 def test_a_receiver_that_waited_for_what_passes_at_last(script: Script) -> None:
     """0 and 1 were lost inside the sender, and 2 and 3 dropped: they come again only with the next error."""
     old = script.meet()
