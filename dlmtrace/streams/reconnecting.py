@@ -52,11 +52,16 @@ class Resumption:
     doubled: bool = False  # may a number that came again be the first of a new numbering?
     headless: bool = False  # did the old connection begin before the capture, so that more was under way than was seen?
 
-    def send(self, number: int, time: int, expected: int, came: bool) -> None:
-        """A frame of the stream after the reconnect, at ``time`` (ns); ``expected`` is what the receiver waits for."""
+    def send(self, arrival: Arrival, expected: int) -> None:
+        """A frame of the stream, told after the reconnect; ``expected`` is what the receiver waits for."""
+        number, came = arrival.number, arrival.came
+        if arrival.ordinal < self.began:  # it waited behind a gap: one of U
+            self.upto = max(self.upto, number + 1)
+            self.sent = None if self.sent is None else max(self.sent, number + 1)
+            return
         self.waits = False
         if number >= self.upto:
-            self.went_on = time if self.went_on is None else self.went_on
+            self.went_on = arrival.time if self.went_on is None else self.went_on
             self.went_past = self.went_past or bool(self.resent)
             if not self.resent:
                 self.ahead = (self.ahead[0] if self.ahead else number, number)
@@ -211,21 +216,22 @@ class Judgement:
         """Was the number under way when one of the connections ended, or queued then?"""
         return any(number < each.upto or (each.ahead is not None and number <= each.ahead[1]) for each in self.open)
 
-    def send(self, number: int, time: int, expected: int, came: bool, leaves_out: bool) -> None:
-        """A frame of the stream at ``time`` (ns); ``expected`` is what the receiver waits for; ``came``: does it get
-        it?  ``leaves_out``: numbers before it were never sent."""
-        self._now = time
+    def send(self, arrival: Arrival, expected: int, leaves_out: bool) -> None:
+        """A frame of the stream; ``expected`` is what the receiver waits for; ``leaves_out``: numbers before it were
+        never sent."""
+        number = arrival.number
+        self._now = max(self._now, arrival.time)
         if leaves_out and self.open and self.open[-1].went_on is None:
             self.open[-1].upto = max(self.open[-1].upto, number)
         for resumption in self.open:
-            resumption.send(number, time, expected, came)
+            resumption.send(arrival, expected)
         for resumption in self.damaged:
             if number in resumption.lost and self.open:
                 resumption.record.repaired_by = self.open[-1].record.reconnect
 
     def acknowledge(self, time: int) -> None:
         """The receiver acknowledged something at ``time`` (ns)."""
-        self._now = time
+        self._now = max(self._now, time)
         for resumption in self.open:
             resumption.confirmed_since = True
             resumption.went_past = resumption.went_past or resumption.went_on is not None

@@ -33,6 +33,10 @@ RESEND_REACH = 4096
 SMALLEST_FRAME = 40
 """Bytes of an OPTS frame: its header, its options, and the header of the frame inside (protocol page §1)."""
 
+GAP = 1_500_000_000
+"""ns from the end of a connection until what waits behind a gap of it is told: it is over after 1 s, and packets may be
+disordered."""
+
 OLD = 512
 """Numbers below the last ACK that no sender repeats: at most 256 ACKs are saved up, and one may be lost."""
 
@@ -123,7 +127,7 @@ class Tracker:
         if arrival.carrier != self.carrier and not late:
             self._move(arrival, start, numbering)
         leaves_out = arrival.number > numbering.next and not self._hidden(arrival.carrier, start)
-        self.judgement.send(arrival.number, arrival.time, numbering.expectation.expected, arrival.came, leaves_out)
+        self.judgement.send(arrival, numbering.expectation.expected, leaves_out)
         self._classify(arrival, start, numbering, same)
         if not numbering.expectation.arrive(arrival) and arrival.came and arrival.number > arrival.expected:
             self.silence.stand_still(arrival, numbering)
@@ -240,19 +244,22 @@ class Tracker:
         hidden = self.pair.lost_between(arrival.carrier, 0, start)
         uncertain = any(map(self.pair.lost_anything, carriers)) or hidden > 0
         self.judgement.judge(self._expectation, next_began=True)
-        headless = not all(death.connection.directions[carrier & 1].begin_seen for carrier in carriers)
+        directions = [death.connection.directions[carrier & 1] for carrier in carriers]
+        headless = not all(direction.begin_seen for direction in directions)
         sent = None if self.numbering is None else self.numbering.next
         waiting = self._expectation.arrivals
         since = min(death.time, waiting[0].time) if waiting else death.time
         resumption = Resumption(
             record, arrival.ordinal, low, upto, uncertain, since, sent=sent, doubled=self.doubled, headless=headless
         )
+        if any(each.sent > each.bytes + each.hole_bytes for each in directions):
+            resumption.settles = death.time + GAP  # what waits behind the gap may be under way, too
         if 0 < hidden >= (arrival.number & MASK) * SMALLEST_FRAME:
             resumption.suspect = True  # the numbers may have started again where the capture has a hole
         if arrival.time - death.time >= NO_CONNECTION and upto > low:
             self.silence.after(death, low, upto)
             resumption.suspect = True  # a connection between them may be what the capture lost
-            resumption.settles = arrival.time + STALL
+            resumption.settles = max(resumption.settles, arrival.time + STALL)
         self.judgement.begin(resumption, self.last, ended=arrival.carrier >> 1 in self.pair.deaths)
 
     def die(self, death: Death) -> None:

@@ -133,6 +133,26 @@ def test_an_ack_tells_that_what_passed_behind_a_reset_came(script: Script) -> No
     assert script.epoch().delivered_ranges == [(0, 3)]
 
 
+def test_what_waits_behind_a_gap_of_a_dead_connection_was_under_way(script: Script) -> None:
+    """It is told when the connection is over, a second after its end: then the stream has gone on long ago."""
+    old = script.meet()
+    old.send(script.one, frames(0), acknowledge=False)
+    (packet,) = old.send(script.one, frames(1), acknowledge=False)
+    script.network.lose(packet)
+    old.send(script.one, frames(2), acknowledge=False)
+    old.reset(by=script.two)
+    script.network.wait(SECOND // 2)
+    new = script.network.connect(script.one, script.two)
+    new.send(script.one, frames(0))
+    new.send(script.two, ack(1, sender=2))
+    script.network.wait(2 * SECOND)
+    new.send(script.one, frames(1))
+    assert script.verdicts(window=300) == [("c1", "c2", "inconclusive")]
+    new.send(script.one, frames(2))
+    new.send(script.two, ack(3, sender=2))
+    assert script.verdicts(window=300) == [("c1", "c2", "safe")]
+
+
 def test_a_receiver_that_waited_for_what_passes_at_last(script: Script) -> None:
     """0 and 1 were lost inside the sender, and 2 and 3 dropped: they come again only with the next error."""
     old = script.meet()
