@@ -68,7 +68,8 @@ class Resumption:
         elif number >= self.low:
             self.went_past = False
             self.resent.add(number, number)
-            if number > expected and came:
+            sent = self.upto if self.sent is None else self.sent
+            if expected < number < sent and came:
                 self.early.add(number, number)  # dropped, unless the receiver keeps what comes early
             else:
                 self.early.remove(number, number)

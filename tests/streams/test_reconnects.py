@@ -133,6 +133,19 @@ def test_an_ack_tells_that_what_passed_behind_a_reset_came(script: Script) -> No
     assert script.epoch().delivered_ranges == [(0, 3)]
 
 
+def test_what_was_only_queued_when_the_connection_ended_is_not_its_loss(script: Script) -> None:
+    """4 and 5 are left out at first, and pass behind the hole that 2 and 3 leave."""
+    old = script.meet()
+    old.send(script.one, frames(0, 1, 2, 3), acknowledge=False)
+    script.network.wait(SECOND)  # they never came
+    old.reset(by=script.two)
+    new = script.network.connect(script.one, script.two)
+    new.send(script.one, frames(6, 2, 3, 0, 1, 4, 5, 7))
+    new.send(script.two, ack(2, sender=2))
+    (record,) = [record for record in script.analysis().reconnects if record.sender == 1]
+    assert (record.verdict, record.lost) == ("unsafe", [(2, 3)])
+
+
 def test_what_waits_behind_a_gap_of_a_dead_connection_was_under_way(script: Script) -> None:
     """It is told when the connection is over, a second after its end: then the stream has gone on long ago."""
     old = script.meet()
