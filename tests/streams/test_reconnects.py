@@ -133,6 +133,20 @@ def test_an_ack_tells_that_what_passed_behind_a_reset_came(script: Script) -> No
     assert script.epoch().delivered_ranges == [(0, 3)]
 
 
+def test_what_went_out_before_the_repeats_may_be_older_than_the_capture(script: Script) -> None:
+    """8 and 9 may have been under way on the old connection before its capture began; they come ahead of their turn."""
+    old = script.network.connect(script.one, script.two, handshake=False)
+    old.send(script.one, frames(3, 4), acknowledge=False)
+    old.reset(by=script.two)
+    new = script.network.connect(script.one, script.two)
+    new.send(script.one, frames(8, 9, 3, 4, 5, 6, 7))
+    new.send(script.two, ack(8, sender=2))
+    assert script.verdicts() == [("c1", "c2", "inconclusive")]
+    new.send(script.one, frames(8, 9))
+    new.send(script.two, ack(10, sender=2))
+    assert script.verdicts() == [("c1", "c2", "safe")]
+
+
 def test_what_was_only_queued_when_the_connection_ended_is_not_its_loss(script: Script) -> None:
     """4 and 5 are left out at first, and pass behind the hole that 2 and 3 leave."""
     old = script.meet()
