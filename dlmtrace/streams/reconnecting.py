@@ -48,7 +48,7 @@ class Resumption:
     ended: bool = False  # did the new connection end?
     came_back: bool = False  # the receiver had started again, the sender went on with the old numbers
     lost: RangeSet = field(default_factory=RangeSet)  # once the verdict is unsafe
-    sent: int | None = None  # first number that had not been sent when the connection ended, if below ``upto``
+    sent: int | None = None  # first number that had not been sent when the connection ended; None: not below ``upto``
     doubled: bool = False  # may a number that came again be the first of a new numbering?
     headless: bool = False  # did the old connection begin before the capture, so that more was under way than was seen?
 
@@ -68,13 +68,17 @@ class Resumption:
         elif number >= self.low:
             self.went_past = False
             self.resent.add(number, number)
-            sent = self.upto if self.sent is None else self.sent
-            if expected < number < sent and came:
+            if expected < number < self.queued and came:
                 self.early.add(number, number)  # dropped, unless the receiver keeps what comes early
             else:
                 self.early.remove(number, number)
             if number < expected:
                 self.record.already_delivered += 1
+
+    @property
+    def queued(self) -> int:
+        """First number below ``upto`` that had not been sent when the connection ended; ``upto`` if there is none."""
+        return self.upto if self.sent is None else min(self.sent, self.upto)
 
     def missing(self, expectation: Expectation) -> RangeSet:
         """Members of U that were neither sent again in their turn nor delivered nor confirmed."""
@@ -87,10 +91,9 @@ class Resumption:
         ahead = self.ahead[1] if self.headless and self.ahead is not None and self.resent else -1
         if expectation.confirmed <= ahead:
             return False
-        sent = self.upto if self.sent is None else min(self.sent, self.upto)
         left_out = RangeSet()
-        left_out.add(max(sent, expectation.confirmed), self.upto - 1)
-        return expectation.confirmed >= sent and not left_out.outside(self.resent)
+        left_out.add(max(self.queued, expectation.confirmed), self.upto - 1)
+        return expectation.confirmed >= self.queued and not left_out.outside(self.resent)
 
     def judge(self, expectation: Expectation, epoch_restarted: bool, over: bool, cut_off: int | None) -> bool:
         """Give the verdict if it can be given; ``over``: nothing more comes of this epoch, because the capture ended in
@@ -135,10 +138,9 @@ class Resumption:
             elif arrival.number > waits:
                 arrival.came = False
         expectation.recount()
-        sent = self.upto if self.sent is None else min(self.sent, self.upto)
         left_out, lost, record = RangeSet(), RangeSet(), self.record
-        left_out.add(sent, self.upto - 1)
-        for low, high in [(self.low, sent - 1), *left_out.outside(self.resent).ranges()]:
+        left_out.add(self.queued, self.upto - 1)
+        for low, high in [(self.low, self.queued - 1), *left_out.outside(self.resent).ranges()]:
             lost.add(max(low, expectation.expected), high)
         self._lose(lost)
         self.came_back = True
@@ -157,9 +159,7 @@ class Resumption:
     def settle_damage(self, expectation: Expectation) -> None:
         """What is lost in the end: not what a later reconnect brought, confirmed or not."""
         record = self.record
-        left = RangeSet()
-        for low, high in self.lost.ranges():
-            left.add(max(low, expectation.expected), high)
+        left = self.lost.within(expectation.expected, self.upto)
         record.lost, record.lost_frames = wire_ranges(left.ranges()), len(left)
         if left:
             record.repaired_by = None

@@ -26,15 +26,17 @@ from dlmtrace.streams.results import Dialect, Epoch, Finding, Reconnect, Stream
 from dlmtrace.streams.silence import NO_CONNECTION, STALL, Silence
 from dlmtrace.streams.timeline import Timeline
 from dlmtrace.transport.connections import Connection
+from dlmtrace.transport.ending import LINGER
+from dlmtrace.wire.columns import HEADER, OPTIONS
 
 RESEND_REACH = 4096
 """Numbers further back than this are not sent again but begin a new epoch whose start was not captured."""
 
-SMALLEST_FRAME = 40
-"""Bytes of an OPTS frame: its header, its options, and the header of the frame inside (protocol page §1)."""
+SMALLEST_FRAME = HEADER.itemsize + OPTIONS.itemsize + HEADER.itemsize
+"""Bytes of an OPTS frame that carries a bare header, as FIN does."""
 
-GAP = 1_500_000_000
-"""ns from the end of a connection until what waits behind a gap of it is told: it is over after 1 s, and packets may be
+GAP = LINGER * 3 // 2
+"""ns from the end of a connection until what waits behind a gap of it is told: when it is over; packets may be
 disordered."""
 
 OLD = 512
@@ -173,9 +175,8 @@ class Tracker:
             return
         unseen = number < numbering.first
         if unseen:
-            waited = numbering.begin_seen and numbering.first == numbering.expectation.confirmed
-            if waited:  # while the others came
-                numbering.expectation.begin(number)
+            if numbering.begin_seen and numbering.first == numbering.expectation.confirmed:
+                numbering.expectation.begin(number)  # it waited for this one while the others came
             numbering.missing.add(number + 1, numbering.first - 1)
             numbering.first = numbering.result.seq_first = number
         if self.polled and not number & MASK:
